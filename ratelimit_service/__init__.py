@@ -1,0 +1,11 @@
+"""The rate limiter: answers Envoy's ShouldRateLimit from token buckets in Redis.
+
+It starts in place of envoyproxy/ratelimit: the same RPC, rule files and environment variables.
+
+core/        the decisions, pure: rules, matching, the token bucket
+service.py   the use case: plan, take, judge
+storage/     buckets in Redis (one Lua script, batched) or memory; rules from a directory
+transport/   RateLimitRequest bytes <-> core values; the RPC
+config.py    Settings
+app.py       wires the rooms together
+"""

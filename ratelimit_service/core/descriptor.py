@@ -1,0 +1,20 @@
+"""What a caller asks: descriptors of (key, value) entries, and how many hits each stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from ratelimit_service.core.limit import Limit
+
+Entries: TypeAlias = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Descriptor:
+    """One descriptor. `hits` 0 only looks, below 0 gives back; `override` replaces the rule."""
+
+    entries: Entries
+    hits: int = 1
+    override: Limit | None = None

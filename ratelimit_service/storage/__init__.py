@@ -1,0 +1,1 @@
+"""What the limiter keeps outside itself: buckets in Redis (or memory), rules in files."""

@@ -1,0 +1,197 @@
+"""Rules from a directory of YAML files: read them, keep the last good ones, notice changes.
+
+Scalars stay as written (see core/source.py): PyYAML composes the node tree, whose marks say where
+everything stands, and nothing is ever resolved to a number, a date or a boolean here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from chassis.errors import ConfigError, Problem
+from ratelimit_service.core import rules as core_rules
+from ratelimit_service.core.source import Mapping, Node, Place, Scalar, Sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ratelimit_service.core.rules import RuleSet
+
+MAX_FILE_BYTES = 4 * 1024 * 1024  # some 50,000 rules; a larger file is not a rule file
+MAX_NODES = 1_000_000  # an alias counts each time it is used: stops "billion laughs"
+MAX_NESTING = 100  # 32 levels of descriptors, two nodes each, with room to spare
+
+_LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuleFile:
+    """One file as it was read: its path as shown to people, and the SHA-256 of its bytes."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    """The rules of a directory, and the files they come from."""
+
+    rules: RuleSet
+    files: tuple[RuleFile, ...]
+
+
+def load(paths: Iterable[Path]) -> Loaded:
+    """Read rule files and directories of them; raise ConfigError naming every problem.
+
+    In a directory every file counts whose name does not start with a dot, as the reference reads
+    it; subdirectories do not. An empty directory gives rules that limit nothing.
+    """
+    documents: list[Node] = []
+    files: list[RuleFile] = []
+    problems: list[Problem] = []
+    for path in paths:
+        for file in _files_of(path, problems):
+            content = _read(file, problems)
+            if content is None:
+                continue
+            files.append(RuleFile(name=str(file), sha256=sha256(content).hexdigest()))
+            document = parse(content, str(file), problems)
+            if document is not None:
+                documents.append(document)
+    try:
+        rules = core_rules.build(documents)
+    except ConfigError as error:
+        problems.extend(error.problems)
+    if problems:
+        raise ConfigError(sorted(problems))
+    return Loaded(rules=rules, files=tuple(files))
+
+
+def fingerprint(path: Path) -> str:
+    """Return a digest of what `load([path])` would read now; it changes when a file does."""
+    digest = sha256()
+    for file in _files_of(path, []):
+        content = _read(file, [])
+        digest.update(f"{file}\0".encode())
+        digest.update(b"unreadable" if content is None else sha256(content).digest())
+    return digest.hexdigest()
+
+
+def parse(content: bytes, name: str, problems: list[Problem]) -> Node | None:
+    """Return the document in `content`, or None having noted what is wrong with it."""
+    try:
+        nodes = list(yaml.compose_all(content, Loader=_LOADER))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = ", ".join(part for part in (error.context, error.problem) if part)
+        problems.append(
+            Problem(
+                file=name,
+                line=mark.line + 1 if mark else 1,
+                column=mark.column + 1 if mark else 1,
+                message=f"error loading config file: not YAML: {what}",
+            )
+        )
+        return None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = " ".join(str(error).split())
+        problems.append(
+            Problem(file=name, message=f"error loading config file: not YAML text: {text}")
+        )
+        return None
+    except RecursionError:
+        problems.append(Problem(file=name, message="nests too deep to read; flatten it"))
+        return None
+    if len(nodes) > 1:
+        line = nodes[1].start_mark.line + 1
+        problems.append(
+            Problem(file=name, line=line, message="a rule file holds one document; split the file")
+        )
+        return None
+    if not nodes or nodes[0] is None:
+        place = Place(file=name, line=1, column=1)
+        return Mapping(place=place, pairs=())
+    return _Converter(name, problems).convert(nodes[0])
+
+
+class _Converter:
+    """Turns PyYAML's nodes into the core's, within limits."""
+
+    def __init__(self, name: str, problems: list[Problem]) -> None:
+        self._name = name
+        self._problems = problems
+        self._nodes_left = MAX_NODES
+
+    def convert(self, node: yaml.Node) -> Node | None:
+        """Return the whole tree below `node`; None where it is too large or refers to itself."""
+        try:
+            return self._convert(node, MAX_NESTING)
+        except _TooLargeError as error:
+            self._problems.append(error.place.problem(str(error)))
+            return None
+
+    def _convert(self, node: yaml.Node, nesting_left: int) -> Node:
+        mark = node.start_mark
+        place = Place(file=self._name, line=mark.line + 1, column=mark.column + 1)
+        self._nodes_left -= 1
+        if not nesting_left:
+            raise _TooLargeError(place, f"nests deeper than {MAX_NESTING} levels; flatten it")
+        if self._nodes_left < 0:
+            raise _TooLargeError(place, f"has more than {MAX_NODES} nodes; split the file")
+        if isinstance(node, yaml.MappingNode):
+            pairs = tuple(
+                (self._convert(key, nesting_left - 1), self._convert(value, nesting_left - 1))
+                for key, value in node.value
+            )
+            return Mapping(place=place, pairs=pairs)
+        if isinstance(node, yaml.SequenceNode):
+            items = tuple(self._convert(item, nesting_left - 1) for item in node.value)
+            return Sequence(place=place, items=items)
+        # A plain scalar has no style; one quoted or a block ("|") is text whatever it says.
+        return Scalar(place=place, text=node.value, plain=not node.style)
+
+
+class _TooLargeError(Exception):
+    """A document beyond the limits above. Never leaves this file."""
+
+    def __init__(self, place: Place, message: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+def _files_of(path: Path, problems: list[Problem]) -> list[Path]:
+    try:
+        if not path.is_dir():
+            return [path]
+        return sorted(
+            entry for entry in path.iterdir() if entry.is_file() and entry.name[0] != "."
+        )
+    except OSError as error:
+        problems.append(_unreadable(path, error))
+        return []
+
+
+def _read(file: Path, problems: list[Problem]) -> bytes | None:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        problems.append(_unreadable(file, error))
+        return None
+    if len(content) > MAX_FILE_BYTES:
+        message = f"is larger than {MAX_FILE_BYTES} bytes, so it is not a rule file; split it"
+        problems.append(Problem(file=str(file), message=message))
+        return None
+    return content
+
+
+def _unreadable(path: Path, error: OSError) -> Problem:
+    return Problem(
+        file=str(path),
+        message=f"cannot be read ({error.strerror or error}); give a rule file or a directory",
+    )

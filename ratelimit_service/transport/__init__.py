@@ -1,0 +1,1 @@
+"""How callers reach the limiter: Envoy's rate-limit RPC and the HTTP endpoints."""

@@ -1,0 +1,48 @@
+"""envoy.service.ratelimit.v3.RateLimitService, from bytes to bytes.
+
+The generated servicer would parse every request before this code sees it; registering the method
+without (de)serialisers leaves the bytes alone, so that a known request is not parsed at all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+
+from ratelimit_service.transport import codec
+from wire.envoy.service.ratelimit.v3 import rls_pb2
+
+if TYPE_CHECKING:
+    from ratelimit_service.core.decide import Plan
+    from ratelimit_service.core.rules import RuleSet
+    from ratelimit_service.service import Limiter
+
+SERVICE_NAME = rls_pb2.DESCRIPTOR.services_by_name["RateLimitService"].full_name
+
+
+class RateLimitServicer:
+    """ShouldRateLimit."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        self._memo = codec.PlanMemo(self._plan)
+
+    def _plan(self, rules: RuleSet, request: bytes) -> Plan:
+        domain, descriptors = codec.decode(request)
+        return self._limiter.plan(rules, domain, descriptors)
+
+    async def ShouldRateLimit(  # noqa: N802  the RPC's name
+        self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
+    ) -> bytes:
+        """Answer one serialised RateLimitRequest with a serialised RateLimitResponse."""
+        plan = self._memo.plan(self._limiter.rules, request)
+        return codec.encode(await self._limiter.check(plan, context.time_remaining()))
+
+
+def register(servicer: RateLimitServicer, server: grpc.aio.Server) -> None:
+    """Add the servicer to a server, as generated `add_XServicer_to_server` functions do."""
+    handler = grpc.unary_unary_rpc_method_handler(servicer.ShouldRateLimit)
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(SERVICE_NAME, {"ShouldRateLimit": handler}),)
+    )

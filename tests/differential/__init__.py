@@ -1,0 +1,1 @@
+"""The Lua of the store against its Python twin."""

@@ -1,0 +1,1 @@
+"""Tests of ratelimit_service: mirrors the source."""
