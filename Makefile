@@ -36,7 +36,8 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 $(ORACLE): tests/wire/xds-protos.lock $(READY)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade \
+	@rm -rf $(VENV)/oracle
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
 	  --target $(VENV)/oracle -r tests/wire/xds-protos.lock
 	@touch $@
 
@@ -60,7 +61,8 @@ lint: $(READY)
 	@$(BIN)/lint-imports --quiet || $(BIN)/lint-imports
 	@echo 'buf ...'
 	@$(BIN)/buf lint
-	@$(BIN)/buf breaking --against protos/baseline.binpb
+	@$(BIN)/buf format --diff --exit-code
+	@$(BIN)/buf breaking --exclude-imports --against protos/baseline.binpb
 	@echo 'house rules ...'
 	@$(BIN)/python -m pytest -q tests/house
 

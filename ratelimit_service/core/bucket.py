@@ -127,9 +127,7 @@ def take(
         drafts: dict[bytes, Cell] = {}
         fits = True
         for charge in charges:
-            cell = refilled(
-                drafts.get(charge.key) or cells.get(charge.key), charge.bucket, now_us
-            )
+            cell = refilled(drafts.get(charge.key) or cells.get(charge.key), charge.bucket, now_us)
             met.append(cell.debt)
             owed = cell.debt + charge.cost
             fits = fits and (owed <= cell.full or charge.cost <= 0)

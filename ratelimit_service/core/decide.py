@@ -86,7 +86,7 @@ def _item(rules: RuleSet, prefix: str, domain: str, descriptor: Descriptor) -> I
         # A limit of 0: every hit is refused; a look or a refund is not a hit.
         reset_us = rule.limit.unit.seconds * _SECOND_US
         over = descriptor.hits > 0
-        return Item(rule=rule, status=Status(over, rule.limit, 0, reset_us))
+        return Item(rule=rule, status=Status(over=over, limit=rule.limit, reset_us=reset_us))
     key = bucket_key(prefix, domain, descriptor.entries, rule.limit)
     return Item(rule=rule, charge=Charge(key, rule.bucket, rule.bucket.cost(descriptor.hits)))
 
@@ -120,9 +120,16 @@ def _status(item: Item, debts: Iterator[int], *, over: bool) -> Status:
         # More hits than a full bucket holds never fit: say when it is as full as it can be.
         wanted = max(0, bucket.full - charge.cost)
         reset_us = -(-bucket.until(debt, wanted) // _SECOND_US) * _SECOND_US
-        return Status(True, item.rule.limit, bucket.tokens(debt), reset_us)
+        return Status(
+            over=True,
+            limit=item.rule.limit,
+            remaining=bucket.tokens(debt),
+            reset_us=reset_us,
+        )
     owed = debt if over else max(0, debt + charge.cost)
-    return Status(False, item.rule.limit, bucket.tokens(owed), bucket.until(owed, 0))
+    return Status(
+        limit=item.rule.limit, remaining=bucket.tokens(owed), reset_us=bucket.until(owed, 0)
+    )
 
 
 def without_store(plan: Plan) -> Verdict | None:
@@ -134,7 +141,7 @@ def without_store(plan: Plan) -> Verdict | None:
         elif item.rule.on_store_failure is OnStoreFailure.ALLOW:
             statuses.append(PASS)  # no limit beside it: its balance is unknown
         elif item.rule.on_store_failure is OnStoreFailure.DENY:
-            statuses.append(Status(True, item.rule.limit, 0, _SECOND_US))
+            statuses.append(Status(over=True, limit=item.rule.limit, reset_us=_SECOND_US))
         else:
             return None
     return Verdict(any(status.over for status in statuses), tuple(statuses))

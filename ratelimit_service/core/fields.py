@@ -159,4 +159,6 @@ class Fields:
 
 def _is_number(text: str) -> bool:
     """Return whether YAML 1.1 reads the plain scalar as a number, which no key may be."""
-    return bool(_INTEGER.fullmatch(text) or re.fullmatch(r"[-+]?(\d[\d_]*)?\.\d*([eE][-+]\d+)?", text))
+    return bool(
+        _INTEGER.fullmatch(text) or re.fullmatch(r"[-+]?(\d[\d_]*)?\.\d*([eE][-+]\d+)?", text)
+    )

@@ -126,9 +126,7 @@ def _read_level(fields: Fields, parent: Branch, problems: list[Problem], *, dept
         _read_descriptor(item, parent, problems, depth=depth)
 
 
-def _read_descriptor(
-    item: Mapping, parent: Branch, problems: list[Problem], *, depth: int
-) -> None:
+def _read_descriptor(item: Mapping, parent: Branch, problems: list[Problem], *, depth: int) -> None:
     item = _refuse_unbuilt(item, problems)
     fields = Fields(item, known=_DESCRIPTOR_KEYS, what="a descriptor", problems=problems)
     key, value = fields.text("key"), fields.text("value") or None
@@ -136,9 +134,7 @@ def _read_descriptor(
         fields.note(fields.where("key"), "descriptor has empty key; write 'key: NAME'")
     for name, text in (("key", key), ("value", value)):
         if text and "*" in text:
-            fields.note(
-                fields.where(name), f"'{text}': wildcards are not supported; write it out"
-            )
+            fields.note(fields.where(name), f"'{text}': wildcards are not supported; write it out")
     path = f"{parent.rule.path}.{key}" + (f"_{value}" if value else "")
     rule = _read_rule(fields, path, problems)
     branch = Branch(rule=rule)
@@ -203,7 +199,9 @@ def _read_limit(fields: Fields) -> Limit:
         requests = 1
     burst = fields.uint32("burst", None)
     if burst == 0 and requests:
-        fields.note(fields.where("burst"), "'burst' is 0, so nothing could ever pass; write 1 or more")
+        fields.note(
+            fields.where("burst"), "'burst' is 0, so nothing could ever pass; write 1 or more"
+        )
     name = fields.text("name")
     if any(character in '"\\' or not character.isprintable() for character in name):
         # Envoy copies the name into x-ratelimit-limit unescaped.

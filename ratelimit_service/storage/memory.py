@@ -27,7 +27,7 @@ class MemoryBuckets:
     async def take(
         self,
         charges: Sequence[Charge],
-        timeout_seconds: float | None,  # noqa: ARG002, ASYNC109  the port's; nothing waits here
+        timeout_seconds: float | None,  # noqa: ARG002  the port's; nothing waits here
     ) -> Sequence[int]:
         """Charge, as BucketStore.take promises."""
         return bucket.take(self._cells, [charges], int(self._clock.now() * 1_000_000))

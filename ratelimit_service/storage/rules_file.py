@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
@@ -19,6 +18,7 @@ from ratelimit_service.core.source import Mapping, Node, Place, Scalar, Sequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from ratelimit_service.core.rules import RuleSet
 
@@ -153,7 +153,7 @@ class _Converter:
             items = tuple(self._convert(item, nesting_left - 1) for item in node.value)
             return Sequence(place=place, items=items)
         # A plain scalar has no style; one quoted or a block ("|") is text whatever it says.
-        return Scalar(place=place, text=node.value, plain=not node.style)
+        return Scalar(place=place, text=node.value, plain=not getattr(node, "style", None))
 
 
 class _TooLargeError(Exception):
@@ -168,9 +168,7 @@ def _files_of(path: Path, problems: list[Problem]) -> list[Path]:
     try:
         if not path.is_dir():
             return [path]
-        return sorted(
-            entry for entry in path.iterdir() if entry.is_file() and entry.name[0] != "."
-        )
+        return sorted(entry for entry in path.iterdir() if entry.is_file() and entry.name[0] != ".")
     except OSError as error:
         problems.append(_unreadable(path, error))
         return []

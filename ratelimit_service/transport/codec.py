@@ -139,7 +139,7 @@ def _status(status: Status) -> bytes:
 def _current_limit(limit: Limit) -> bytes:
     message = rls_pb2.RateLimitResponse.RateLimit(
         requests_per_unit=limit.requests_per_unit,
-        unit=rls_pb2.RateLimitResponse.RateLimit.Unit.ValueType(limit.unit),
+        unit=limit.unit.name,
         name=limit.name,
     )
     body = message.SerializeToString()

@@ -42,7 +42,9 @@ class RateLimitServicer:
 
 def register(servicer: RateLimitServicer, server: grpc.aio.Server) -> None:
     """Add the servicer to a server, as generated `add_XServicer_to_server` functions do."""
-    handler = grpc.unary_unary_rpc_method_handler(servicer.ShouldRateLimit)
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
+        servicer.ShouldRateLimit
+    )
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(SERVICE_NAME, {"ShouldRateLimit": handler}),)
     )

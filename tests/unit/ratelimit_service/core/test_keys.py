@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit_service.core.descriptor import Entries
 from ratelimit_service.core.keys import bucket_key
 from ratelimit_service.core.limit import Limit, Unit
+
+if TYPE_CHECKING:
+    from ratelimit_service.core.descriptor import Entries
 
 MINUTE = Limit(requests_per_unit=1, unit=Unit.MINUTE)
 HOUR = Limit(requests_per_unit=1, unit=Unit.HOUR)

@@ -57,7 +57,9 @@ def test_a_tree_is_read_as_written() -> None:
     assert pay.children["day", "yes"].rule.unlimited
 
 
-@pytest.mark.parametrize("scalar", ["0123", "yes", "2026-01-01", "12:30", "1.0", "0x1F", "'a'", "1e3"])
+@pytest.mark.parametrize(
+    "scalar", ["0123", "yes", "2026-01-01", "12:30", "1.0", "0x1F", "'a'", "1e3"]
+)
 def test_values_keep_the_text_of_the_file(scalar: str) -> None:
     text = f"domain: d\ndescriptors: [{{key: k, value: {scalar}}}]"
     assert ("k", scalar.strip("'")) in build(text).domains["d"].children

@@ -40,7 +40,7 @@ class Door:
         script: Script,
         keys: Sequence[bytes],
         args: Sequence[bytes | int | str],
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  the port's
     ) -> list[int]:
         assert script.name == "take"
         assert timeout == 1.0

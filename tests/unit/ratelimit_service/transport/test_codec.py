@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import UInt64Value
@@ -109,10 +111,8 @@ def test_a_wrong_request_is_told_what_to_send(message: bytes, text: str, field: 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(garbage: bytes) -> None:
-    try:
+    with contextlib.suppress(InvalidRequest):
         decode(garbage)
-    except InvalidRequest:
-        pass
 
 
 class Maker:

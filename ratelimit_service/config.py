@@ -1,0 +1,61 @@
+"""Settings of the rate limiter. The names are envoyproxy/ratelimit's wherever it has one."""
+
+# ruff: noqa: RUF009  setting() declares a field, as dataclasses.field() does.
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from chassis.redis_settings import RedisSettings
+from chassis.settings import duration, group, path, port, setting, text
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What `python -m ratelimit_service` reads from its environment."""
+
+    grpc_host: str = setting(
+        "GRPC_HOST", "127.0.0.1", parse=text, doc="address of the rate-limit RPC; 0.0.0.0 for all"
+    )
+    grpc_port: int = setting(
+        "GRPC_PORT", 8081, parse=port, doc="port of the rate-limit RPC, health and reflection"
+    )
+    host: str = setting("HOST", "127.0.0.1", parse=text, doc="address of /json and /healthcheck")
+    port: int = setting("PORT", 8080, parse=port, doc="port of /json and /healthcheck")
+    debug_host: str = setting("DEBUG_HOST", "127.0.0.1", parse=text, doc="address of the ops HTTP")
+    debug_port: int = setting(
+        "DEBUG_PORT", 6070, parse=port, doc="port of /healthz /readyz /metrics /configz /buildz"
+    )
+    runtime_root: Path = setting(
+        "RUNTIME_ROOT",
+        Path("/srv/runtime_data/current"),
+        parse=path,
+        doc="where configuration lives; rules are in ROOT/SUBDIRECTORY/APPDIRECTORY",
+    )
+    runtime_subdirectory: str = setting(
+        "RUNTIME_SUBDIRECTORY", "", parse=text, doc="the folder of this application below it"
+    )
+    runtime_appdirectory: str = setting(
+        "RUNTIME_APPDIRECTORY", "config", parse=text, doc="the folder with the rule files, below that"
+    )
+    key_prefix: str = setting(
+        "SLUICE_KEY_PREFIX", "", parse=text, doc="stands in front of every Redis key"
+    )
+    drain_seconds: float = setting(
+        "SLUICE_DRAIN_SECONDS",
+        4.0,
+        parse=duration,
+        doc="how long calls may take to end after SIGTERM",
+    )
+    log_level: str = setting(
+        "LOG_LEVEL", "INFO", parse=text, doc="debug, info, warning, error; in any case"
+    )
+    log_format: str = setting("LOG_FORMAT", "text", parse=text, doc="json, or text for people")
+    redis: RedisSettings = group(RedisSettings)
+
+    @property
+    def rules_directory(self) -> Path:
+        """Where the rule files are, as the reference joins it."""
+        return self.runtime_root / self.runtime_subdirectory / self.runtime_appdirectory
