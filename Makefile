@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 ORACLE := $(VENV)/oracle/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint bench protos lock clean
+.PHONY: help demo up test lint bench protos settings lock clean
 
 help:
 	@echo 'make demo    the whole mesh on free ports, real traffic through it, a table of what came back'
@@ -19,6 +19,7 @@ help:
 	@echo 'make lint    ruff, mypy, import-linter, buf, the house rules'
 	@echo 'make bench   the benchmarks'
 	@echo 'make protos  generate wire/ from protos/'
+	@echo 'make settings generate docs/settings.md'
 	@echo 'make lock    pin the dependencies of pyproject.toml anew'
 	@echo 'make clean   remove what these commands made'
 
@@ -71,6 +72,9 @@ bench: $(READY)
 
 protos: $(READY)
 	@$(BIN)/python tools/genproto.py
+
+settings: $(READY)
+	@$(BIN)/python -m tools.gensettings
 
 # The lock carries hashes and no addresses, so that any mirror serves it.
 lock: $(READY)

@@ -6,7 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from chassis.log import LogSettings
 from chassis.redis_settings import RedisSettings
+from chassis.server import GrpcLimits
 from chassis.settings import duration, group, path, port, setting, text
 
 __all__ = ["Settings"]
@@ -22,8 +24,10 @@ class Settings:
     grpc_port: int = setting(
         "GRPC_PORT", 8081, parse=port, doc="port of the rate-limit RPC, health and reflection"
     )
-    host: str = setting("HOST", "127.0.0.1", parse=text, doc="address of /json and /healthcheck")
-    port: int = setting("PORT", 8080, parse=port, doc="port of /json and /healthcheck")
+    http_host: str = setting(
+        "HOST", "127.0.0.1", parse=text, doc="address of /json and /healthcheck"
+    )
+    http_port: int = setting("PORT", 8080, parse=port, doc="port of /json and /healthcheck")
     debug_host: str = setting("DEBUG_HOST", "127.0.0.1", parse=text, doc="address of the ops HTTP")
     debug_port: int = setting(
         "DEBUG_PORT", 6070, parse=port, doc="port of /healthz /readyz /metrics /configz /buildz"
@@ -38,21 +42,22 @@ class Settings:
         "RUNTIME_SUBDIRECTORY", "", parse=text, doc="the folder of this application below it"
     )
     runtime_appdirectory: str = setting(
-        "RUNTIME_APPDIRECTORY", "config", parse=text, doc="the folder with the rule files, below that"
+        "RUNTIME_APPDIRECTORY",
+        "config",
+        parse=text,
+        doc="the folder with the rule files, below that",
     )
     key_prefix: str = setting(
         "SLUICE_KEY_PREFIX", "", parse=text, doc="stands in front of every Redis key"
     )
     drain_seconds: float = setting(
         "SLUICE_DRAIN_SECONDS",
-        4.0,
+        3.0,
         parse=duration,
         doc="how long calls may take to end after SIGTERM",
     )
-    log_level: str = setting(
-        "LOG_LEVEL", "INFO", parse=text, doc="debug, info, warning, error; in any case"
-    )
-    log_format: str = setting("LOG_FORMAT", "text", parse=text, doc="json, or text for people")
+    log: LogSettings = group(LogSettings)
+    limits: GrpcLimits = group(GrpcLimits)
     redis: RedisSettings = group(RedisSettings)
 
     @property

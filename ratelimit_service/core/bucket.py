@@ -131,7 +131,8 @@ def take(
             met.append(cell.debt)
             owed = cell.debt + charge.cost
             fits = fits and (owed <= cell.full or charge.cost <= 0)
-            drafts[charge.key] = Cell(max(0, owed), cell.stamp_us, cell.full)
+            if charge.cost:
+                drafts[charge.key] = Cell(max(0, owed), cell.stamp_us, cell.full)
         if fits:
             _keep(cells, drafts)
     return met

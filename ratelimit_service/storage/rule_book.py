@@ -17,7 +17,7 @@ from ratelimit_service.storage import rules_file
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from structlog.typing import FilteringBoundLogger
+    import structlog
 
     from chassis.clock import Clock
     from ratelimit_service.core.rules import RuleSet
@@ -38,7 +38,7 @@ class LoadCounts:
 class RuleBook:
     """A RuleSource (see service.py) over a directory."""
 
-    def __init__(self, directory: Path, *, clock: Clock, log: FilteringBoundLogger) -> None:
+    def __init__(self, directory: Path, *, clock: Clock, log: structlog.stdlib.BoundLogger) -> None:
         self._directory = directory
         self._clock = clock
         self._log = log

@@ -14,7 +14,7 @@ from ratelimit_service.transport import codec
 from wire.envoy.service.ratelimit.v3 import rls_pb2
 
 if TYPE_CHECKING:
-    from ratelimit_service.core.decide import Plan
+    from ratelimit_service.core.decide import Plan, Verdict
     from ratelimit_service.core.rules import RuleSet
     from ratelimit_service.service import Limiter
 
@@ -32,12 +32,16 @@ class RateLimitServicer:
         domain, descriptors = codec.decode(request)
         return self._limiter.plan(rules, domain, descriptors)
 
+    async def decide(self, request: bytes, timeout_seconds: float | None) -> Verdict:
+        """Decide one serialised RateLimitRequest, within `timeout_seconds` if there are any."""
+        plan = self._memo.plan(self._limiter.rules, request)
+        return await self._limiter.check(plan, timeout_seconds)
+
     async def ShouldRateLimit(  # noqa: N802  the RPC's name
         self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
     ) -> bytes:
         """Answer one serialised RateLimitRequest with a serialised RateLimitResponse."""
-        plan = self._memo.plan(self._limiter.rules, request)
-        return codec.encode(await self._limiter.check(plan, context.time_remaining()))
+        return codec.encode(await self.decide(request, context.time_remaining()))
 
 
 def register(servicer: RateLimitServicer, server: grpc.aio.Server) -> None:

@@ -9,7 +9,7 @@
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local stored = redis.call('MGET', unpack(KEYS))
-local cells, met = {}, {} -- a cell: { debt, stamp, full, refill, tick, changed }
+local cells, met = {}, {} -- a cell: { debt, stamp, full, refill, tick }
 
 local function load(i, full)
   local debt, stamp, was = string.match(stored[i] or '', '^(%d+) (%d+) (%d+)$')
@@ -38,7 +38,7 @@ while at <= last do
     local debt, stamp = refilled(cell, full, refill, tick)
     met[#met + 1] = debt
     if cost > 0 and debt + cost > full then fits = false end
-    drafts[i] = { math.max(0, debt + cost), stamp, full, refill, tick, cost ~= 0 or cell[6] }
+    if cost ~= 0 then drafts[i] = { math.max(0, debt + cost), stamp, full, refill, tick } end
   end
   if fits then
     for i, draft in pairs(drafts) do cells[i] = draft end
@@ -47,11 +47,11 @@ while at <= last do
 end
 
 for i, cell in pairs(cells) do
-  local debt, stamp, full, refill, tick, changed = unpack(cell, 1, 6)
-  if changed and debt > 0 then
+  local debt, stamp, full, refill, tick = unpack(cell)
+  if debt > 0 then
     local ttl = math.ceil(math.ceil(debt / refill) * tick / 1000) + 1
     redis.call('SET', KEYS[i], string.format('%.0f %.0f %.0f', debt, stamp, full), 'PX', ttl)
-  elseif changed then
+  else
     redis.call('DEL', KEYS[i])
   end
 end

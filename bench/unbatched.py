@@ -1,0 +1,75 @@
+"""The yardstick of bench/ratelimit.py: the same servicer on grpc.aio, one redis-py call a request.
+
+python -m bench.unbatched GRPC_PORT REDIS_PORT RULES_DIRECTORY
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import uvloop
+from redis.asyncio import BlockingConnectionPool, Redis
+
+from chassis.lua import load_script
+from ratelimit_service.service import Limiter
+from ratelimit_service.storage import rules_file
+from ratelimit_service.transport.servicer import RateLimitServicer, register
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ratelimit_service.core.bucket import Charge
+    from ratelimit_service.core.rules import RuleSet
+
+
+class UnbatchedBuckets:
+    """A BucketStore that sends every request's charges at once, alone."""
+
+    def __init__(self, port: int) -> None:
+        source = load_script("ratelimit_service.storage", "take.lua").source
+        # redis-py's default pool fails beyond 100 calls in flight; this one makes them wait.
+        pool = BlockingConnectionPool(port=port, max_connections=100, timeout=None)
+        self._client = Redis.from_pool(pool)
+        self._take = self._client.register_script(source)
+
+    async def take(
+        self, charges: Sequence[Charge], timeout_seconds: float | None  # noqa: ARG002
+    ) -> Sequence[int]:  # fmt: skip
+        """Charge, as BucketStore.take promises."""
+        keys: dict[bytes, int] = {}
+        args = [len(charges)]
+        for charge in charges:
+            shape, index = charge.bucket, keys.setdefault(charge.key, len(keys) + 1)
+            args += (index, charge.cost, shape.full, shape.refill, shape.tick_us)
+        met: Sequence[int] = await self._take(keys=list(keys), args=args)
+        return met
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+class FixedRules:
+    """A RuleSource that never changes."""
+
+    def __init__(self, rules: RuleSet) -> None:
+        self.current: RuleSet | None = rules
+
+
+async def serve(grpc_port: int, redis_port: int, rules: Path) -> None:
+    """Serve until the process is ended."""
+    limiter = Limiter(FixedRules(rules_file.load([rules]).rules), UnbatchedBuckets(redis_port))
+    server = grpc.aio.server()
+    register(RateLimitServicer(limiter), server)
+    server.add_insecure_port(f"127.0.0.1:{grpc_port}")
+    await server.start()
+    await server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])))

@@ -1,0 +1,1 @@
+"""The rate limiter as a process of its own, on a real Valkey."""

@@ -1,0 +1,1 @@
+"""Generators: what is committed but written by a program."""
