@@ -1,0 +1,202 @@
+"""The command line: the tree of commands and their options, and how they end. No work is done here.
+
+Each command's work is in `sluice/commands/<name>.py`, imported only when the command runs, so that
+`--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from sluice.outcome import ExitCode, OperatorError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+# The ports of a mesh are consecutive and at most this many (sluice/mesh/ports.py), so the first
+# one may not be so high that the last would be beyond 65,535.
+_HIGHEST_FIRST_PORT = 65535 - 31
+
+
+# \b keeps click from joining the lines of a block.
+_EXAMPLE: Final = """\b
+Example:
+  sluice up
+"""
+
+_UP_HELP: Final = """\b
+Parts, their ports without --ports-from, and the variables that move them:
+  redis      6380 SLUICE_REDIS_PORT
+  ratelimit  8081 GRPC_PORT, 8083 RATELIMIT_ADMIN_PORT, 8080 PORT, 6070 DEBUG_PORT
+  demo       8099 SLUICE_DEMO_PORT
+  envoy      8000 SLUICE_ENVOY_PORT, 9901 SLUICE_ENVOY_ADMIN_PORT
+
+\b
+Examples:
+  sluice up
+  sluice up --only redis,ratelimit --ports-from 21000 --state ./data
+  sluice up --redis redis://user:password@10.0.0.5:6379 --rules ./rules
+"""
+
+
+def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001  click calls it so
+    if not wanted or context.resilient_parsing:
+        return
+    try:
+        version = importlib.metadata.version("sluice-mesh")
+    except importlib.metadata.PackageNotFoundError:
+        version = "(a checkout that is not installed)"
+    click.echo(f"sluice {version}")
+    context.exit()
+
+
+@click.group(
+    epilog=_EXAMPLE,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+def cli() -> None:
+    """Sluice: rate limiting behind Envoy on Redis, and the mesh around it.
+
+    Exit codes: 0 ok, 1 found problems, 2 wrong usage, 3 cannot reach what is needed.
+    """
+
+
+@cli.command(epilog=_UP_HELP)
+@click.option(
+    "--only",
+    metavar="PART,PART",
+    help="Run these parts alone; the others are expected where this mesh would have put them.",
+)
+@click.option(
+    "--ports-from",
+    type=click.IntRange(1, _HIGHEST_FIRST_PORT),
+    metavar="N",
+    help="Use the 32 ports from N on, each part at a place of its own that --only does not move.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Keep all data and logs in DIR. Without it they go with the run.",
+)
+@click.option(
+    "--redis",
+    metavar="URL",
+    envvar="REDIS_URL",
+    show_envvar=True,
+    help="Use your own Redis instead of the embedded one.",
+)
+@click.option(
+    "--envoy",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Use your own Envoy instead of the embedded one.",
+)
+@click.option(
+    "--rules",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Read the rate-limit rules from DIR instead of the demo's.",
+)
+def up(
+    *,
+    only: str | None,
+    ports_from: int | None,
+    state: Path | None,
+    redis: str | None,
+    envoy: Path | None,
+    rules: Path | None,
+) -> None:
+    """Run the mesh in the foreground until Ctrl-C.
+
+    Starts each part as a child process on 127.0.0.1, waits until it is healthy, restarts it when
+    it dies. The last line on stdout is `ready` and a JSON object: part to address. Ctrl-C or
+    SIGTERM stops everything within 15 seconds; a second Ctrl-C hurries.
+    """
+    from sluice.commands.up import Options, run  # noqa: PLC0415  --help needs none of it
+
+    run(
+        Options(
+            only=only,
+            ports_from=ports_from,
+            state=state,
+            redis=redis or None,
+            envoy=envoy,
+            rules=rules,
+            environ=dict(os.environ),
+        )
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and answer the exit code. Users see sentences, never a traceback."""
+    _open_standard_streams()
+    sys.excepthook = _report_bug
+    try:
+        result = cli.main(arguments, prog_name="sluice", standalone_mode=False)
+    except click.ClickException as wrong:
+        wrong.show()
+        return wrong.exit_code
+    except click.Abort:
+        return ExitCode.INTERRUPTED
+    except OperatorError as ended:
+        click.echo(f"sluice: {ended}", err=True)
+        return ended.exit_code
+    except BrokenPipeError:
+        # The reader of our output left (`sluice ... | head`). Python would complain once more
+        # when it flushes at exit; with stdout pointing nowhere it has nothing to complain about.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except OSError as refused:
+        # A full disk, no more processes: the machine's state, not a mistake in the program.
+        click.echo(f"sluice: the system refused: {refused}", err=True)
+        return ExitCode.PROBLEMS
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _open_standard_streams() -> None:
+    """Point closed standard streams at the null device.
+
+    A program started with `>&-` has no descriptor 1; the next file it opens would become it, and
+    what is printed for a person would land in that file.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _report_bug(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Say in a sentence that this is our mistake, and keep the traceback for a report."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="sluice-bug-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        file.writelines(traceback.format_exception(kind, error, trace))
+    said = str(error).partition("\n")[0]
+    click.echo(
+        f"sluice: a mistake of Sluice's own ({kind.__name__}: {said}); "
+        f"please report it with the file {file.name}",
+        err=True,
+    )

@@ -1,0 +1,1 @@
+"""The whole mesh: real Envoy, real Valkey, the services as processes."""

@@ -1,0 +1,1 @@
+"""`sluice up` and its pieces with real processes."""

@@ -1,0 +1,1 @@
+"""Tests of sluice: mirrors the source."""

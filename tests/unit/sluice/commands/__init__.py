@@ -1,0 +1,1 @@
+"""Tests of sluice/commands: mirrors the source."""

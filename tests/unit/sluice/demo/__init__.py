@@ -1,0 +1,1 @@
+"""Tests of sluice/demo: mirrors the source."""

@@ -1,0 +1,1 @@
+"""Tests of sluice/mesh: mirrors the source."""

@@ -1,0 +1,39 @@
+"""What is said reaches its reader, and never holds the supervisor up."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from sluice.mesh.voice import ReaderGoneError, Voice
+
+
+def test_results_and_notes_go_their_own_ways() -> None:
+    out_reader, out = os.pipe()
+    err_reader, err = os.pipe()
+    voice = Voice(out=out, err=err)
+    voice.say("ready {}")
+    voice.note("ratelimit ended (signal 9)")
+    assert os.read(out_reader, 100) == b"ready {}\n"
+    assert os.read(err_reader, 100) == b"ratelimit ended (signal 9)\n"
+    for descriptor in (out_reader, out, err_reader, err):
+        os.close(descriptor)
+
+
+def test_a_reader_of_results_that_left_is_noticed() -> None:
+    reader, out = os.pipe()
+    os.close(reader)
+    with pytest.raises(ReaderGoneError):
+        Voice(out=out).say("ready {}")
+    os.close(out)
+
+
+def test_notes_that_nobody_reads_are_dropped_and_never_block() -> None:
+    reader, err = os.pipe()
+    voice = Voice(err=err)
+    for _ in range(5000):  # far more than a pipe holds; blocking would end in the test's timeout
+        voice.note("x" * 100)
+    os.close(reader)
+    voice.note("to nobody at all")
+    os.close(err)
