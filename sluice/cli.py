@@ -36,7 +36,7 @@ Example:
 _UP_HELP: Final = """\b
 Parts, their ports without --ports-from, and the variables that move them:
   redis      6380 SLUICE_REDIS_PORT
-  ratelimit  8081 GRPC_PORT, 8083 RATELIMIT_ADMIN_PORT, 8080 PORT, 6070 DEBUG_PORT
+  ratelimit  8081 GRPC_PORT, 8080 PORT, 6070 DEBUG_PORT
   demo       8099 SLUICE_DEMO_PORT
   envoy      8000 SLUICE_ENVOY_PORT, 9901 SLUICE_ENVOY_ADMIN_PORT
 
@@ -45,6 +45,19 @@ Examples:
   sluice up
   sluice up --only redis,ratelimit --ports-from 21000 --state ./data
   sluice up --redis redis://user:password@10.0.0.5:6379 --rules ./rules
+"""
+
+
+_CHECK_EXAMPLE: Final = """\b
+Examples:
+  sluice check rules/
+  sluice check --json rules/shop.yaml rules/demo.yaml
+"""
+
+_ASK_EXAMPLE: Final = """\b
+Examples:
+  sluice ask demo client_id=alice
+  sluice ask shop client_id=alice,path=/pay --hits 0
 """
 
 
@@ -143,6 +156,52 @@ def up(
             environ=dict(os.environ),
         )
     )
+
+
+@cli.command(epilog=_CHECK_EXAMPLE)
+@click.argument(
+    "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the problems as JSON.")
+def check(*, paths: tuple[Path, ...], as_json: bool) -> int:
+    """Check rate-limit rule files, or directories of them.
+
+    Prints every problem at once, as file:line:column: what is wrong, and what to write instead.
+    Exits 1 if there are any.
+    """
+    from sluice.commands.check import run  # noqa: PLC0415  --help needs none of it
+
+    return run(paths, as_json=as_json)
+
+
+@cli.command(epilog=_ASK_EXAMPLE)
+@click.argument("domain")
+@click.argument("descriptors", metavar="KEY=VALUE[,KEY=VALUE]...", nargs=-1, required=True)
+@click.option(
+    "--hits",
+    type=click.IntRange(0, 2**32 - 1),
+    default=1,
+    show_default=True,
+    help="How many hits to charge; 0 only looks.",
+)
+@click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="The rate limiter to ask.  [default: 127.0.0.1 and GRPC_PORT, or 8081]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+def ask(
+    *, domain: str, descriptors: tuple[str, ...], hits: int, address: str | None, as_json: bool
+) -> int:
+    """Ask the rate limiter about one request, and charge it.
+
+    Each KEY=VALUE[,KEY=VALUE]... is a descriptor. The request is charged as Envoy's would be,
+    all descriptors or none.
+    """
+    from sluice.commands.ask import run  # noqa: PLC0415  --help needs none of it
+
+    target = address or f"127.0.0.1:{os.environ.get('GRPC_PORT') or 8081}"
+    return run(target, domain, descriptors, hits=hits, as_json=as_json)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -62,8 +62,9 @@ def _show(descriptors: Sequence[str], answer: rls_pb2.RateLimitResponse) -> None
             unit = rls_pb2.RateLimitResponse.RateLimit.Unit.Name(limit.unit).lower()
             reset = status.duration_until_reset.ToTimedelta().total_seconds()
             named = f" ({limit.name})" if limit.name else ""
-            row = (f"{limit.requests_per_unit} a {unit}{named}", str(status.limit_remaining))
-            table.add_row(text, code, *row, f"{reset:.3g} s")
+            article = "an" if unit == "hour" else "a"
+            allowed = f"{limit.requests_per_unit} {article} {unit}{named}"
+            table.add_row(text, code, allowed, str(status.limit_remaining), f"{reset:.3g} s")
         elif status.limit_remaining:
             table.add_row(text, code, "unlimited", "-", "-")
         else:

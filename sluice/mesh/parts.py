@@ -1,6 +1,7 @@
 """The table of parts. A new part of the mesh is one entry in PARTS and the functions it names.
 
-Places of a block of ports (Port.offset) that are taken: 0 to 7. A part keeps its places for good:
+Places of a block of ports (Port.offset) that are taken: 0 to 7, of which 3 is kept for the rate
+limiter's admin port. A part keeps its places for good:
 scripts count on them.
 """
 
@@ -134,7 +135,6 @@ PARTS: Final = (
         stage=Stage.SERVICE,
         ports=(
             Port(role="grpc", variable="GRPC_PORT", default=8081, offset=2),
-            Port(role="admin", variable="RATELIMIT_ADMIN_PORT", default=8083, offset=3),
             Port(role="http", variable="PORT", default=8080, offset=4),
             Port(role="ops", variable="DEBUG_PORT", default=6070, offset=5),
         ),

@@ -35,7 +35,7 @@ class LuaBuckets:
         assert SOURCE.count(CLOCK) == SOURCE.count(TTL) == 1
         self.client = client
         by_the_tests_clock = SOURCE.replace(CLOCK, "redis.call('LRANGE', 'clock', 0, 1)")
-        self.script = client.register_script(by_the_tests_clock.replace(TTL, "'PX', ttl + 60000)"))
+        self._script = client.register_script(by_the_tests_clock.replace(TTL, "'PX', ttl + 60000)"))
 
     def take(self, requests: list[list[Charge]], now_us: int) -> list[int]:
         keys: dict[bytes, int] = {}
@@ -47,10 +47,11 @@ class LuaBuckets:
                 index = keys.setdefault(charge.key, len(keys) + 1)
                 args += (index, charge.cost, shape.full, shape.refill, shape.tick_us)
         with self.client.pipeline() as pipeline:
-            pipeline.delete("clock").rpush("clock", *divmod(now_us, 1_000_000))
+            pipeline.delete("clock")
+            pipeline.rpush("clock", *divmod(now_us, 1_000_000))
             pipeline.pexpire("clock", 60_000)
             pipeline.execute()
-        met: list[int] = self.script(keys=list(keys), args=args)
+        met: list[int] = self._script(keys=list(keys), args=args)
         return met
 
 
@@ -85,7 +86,7 @@ def random_request(dice: random.Random, limits: list[Limit]) -> list[Charge]:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_random_histories_agree(lua: LuaBuckets, seed: int) -> None:
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # noqa: S311  a reproducible history, not a secret
     limits = [random_limit(dice) for _ in range(6)]
     cells: dict[bytes, Cell] = {}
     now = START
