@@ -59,7 +59,7 @@ lint: $(READY)
 	@echo 'mypy --strict ...'
 	@$(BIN)/mypy .
 	@echo 'import-linter ...'
-	@$(BIN)/lint-imports --quiet || $(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@echo 'buf ...'
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code

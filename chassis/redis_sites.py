@@ -1,0 +1,385 @@
+"""Which server a key lives on: one server, the master that sentinels name, or a cluster's slots.
+
+    Node           one server: its links, its circuit breaker
+    SingleSites    REDIS_TYPE=SINGLE: always the same node
+    SentinelSites  REDIS_TYPE=SENTINEL: the node that sentinels call master, asked again on trouble
+    ClusterSites   REDIS_TYPE=CLUSTER: 16,384 slots on many nodes, learnt from the cluster itself
+
+`mend()` is the keeper's: it opens what is missing and pings what is open, nobody else does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+import hiredis
+
+from chassis.breaker import CircuitBreaker
+from chassis.errors import SluiceError, Unavailable
+from chassis.redis_link import Entry, Link, open_link, pack
+from chassis.redis_replies import Outcome, lost, translate
+from chassis.redis_settings import Address, RedisTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+SLOTS = 16384
+# Sentinels are asked for the master's address this often even when all is well: a master cut off
+# from them may still answer us, while another has been promoted.
+RESOLVE_SECONDS = 5.0
+# Redis's own ceiling for a sane cluster; a table that names more is not one.
+MAX_NODES = 1000
+
+_PING = pack(("PING",))
+
+
+class Node:
+    """One server: up to `size` links, used least-loaded first."""
+
+    __slots__ = ("_dial", "_lock", "_size", "address", "breaker", "links", "ping_seconds")
+
+    def __init__(
+        self,
+        address: Address,
+        dial: Callable[[Address], Awaitable[Link]],
+        *,
+        size: int,
+        ping_seconds: float,
+    ) -> None:
+        self.address = address
+        self.links: list[Link] = []
+        self.breaker = CircuitBreaker()
+        self.ping_seconds = ping_seconds
+        self._dial = dial
+        self._size = size
+        self._lock = asyncio.Lock()
+
+    def pick(self) -> Link | None:
+        """Choose the open link with the fewest unanswered commands; None when there is none."""
+        best: Link | None = None
+        for link in self.links:
+            if link.open:
+                if not link.pending:
+                    return link
+                if best is None or link.pending < best.pending:
+                    best = link
+        return best
+
+    async def mend(self) -> None:
+        """Ping the open links, replace the broken ones; raise the first trouble if none is left."""
+        async with self._lock:
+            await asyncio.gather(*(self._probe(link) for link in self.links if link.open))
+            self.links = [link for link in self.links if link.open]
+            missing = self._size - len(self.links)
+            opened = await asyncio.gather(
+                *(self._add_link() for _ in range(missing)), return_exceptions=True
+            )
+            failures = [failure for failure in opened if failure is not None]
+            for failure in failures:
+                if not self.links or not isinstance(failure, SluiceError):
+                    raise failure
+            self.breaker.reset()
+
+    def close(self, why: str = "we closed the connection") -> None:
+        """Close every link."""
+        for link in self.links:
+            link.close(why)
+        self.links = []
+
+    async def _add_link(self) -> None:
+        # Kept as soon as it is open: when our waiting is cancelled, it must not be lost open.
+        self.links.append(await self._dial(self.address))
+
+    async def _probe(self, link: Link) -> None:
+        try:
+            async with asyncio.timeout(self.ping_seconds):
+                reply = await link.request(_PING)
+        except TimeoutError:
+            link.close(f"no answer to a ping within {self.ping_seconds:g} s")
+        except SluiceError:
+            link.close("it does not answer a ping")
+        else:
+            if isinstance(reply, hiredis.ReplyError):
+                # LOADING and the like: not usable now, and a fresh link will say why.
+                link.close(f"it answered a ping with {reply}")
+
+
+class Sites(Protocol):
+    """Where keys live."""
+
+    def slot_of(self, key: str | bytes) -> int:
+        """Return the slot; keys of one slot can be touched by one script."""
+        ...
+
+    def node_of(self, slot: int) -> Node | None:
+        """Return the node that serves a slot; None when that is not known (yet)."""
+        ...
+
+    def redirect(self, slot: int, address: Address, *, moved: bool) -> Node:
+        """Learn from a MOVED or ASK reply and return the node to ask instead."""
+        ...
+
+    async def mend(self) -> str:
+        """Find and connect what is missing; text on what is only half well, or Unavailable."""
+        ...
+
+    def close(self) -> None:
+        """Close every link."""
+        ...
+
+
+class Dialer:
+    """Opens links to servers and makes nodes; the same way in for every site."""
+
+    def __init__(
+        self, entry: Entry, on_lost: Callable[[Link], None], *, size: int, ping_seconds: float
+    ) -> None:
+        self.entry = entry
+        self._on_lost = on_lost
+        self._size = size
+        self._ping_seconds = ping_seconds
+
+    async def open(self, address: Address) -> Link:
+        """Open one link."""
+        return await open_link(address, self.entry, self._on_lost)
+
+    def node(self, address: Address) -> Node:
+        """Make a node without links yet."""
+        return Node(address, self.open, size=self._size, ping_seconds=self._ping_seconds)
+
+
+class SingleSites:
+    """One server, or one address behind which others see to failover."""
+
+    def __init__(self, target: RedisTarget, dialer: Dialer) -> None:
+        self._node = dialer.node(target.addresses[0])
+
+    def slot_of(self, key: str | bytes) -> int:  # noqa: ARG002  every key is in one place
+        """Return 0: any keys go together."""
+        return 0
+
+    def node_of(self, slot: int) -> Node | None:  # noqa: ARG002  there is one node
+        """Return the node."""
+        return self._node
+
+    def redirect(self, slot: int, address: Address, *, moved: bool) -> Node:  # noqa: ARG002
+        """Refuse: a redirection from a single server means that it is a node of a cluster."""
+        raise _is_cluster(self._node.address)
+
+    async def mend(self) -> str:
+        """See Sites."""
+        await self._node.mend()
+        return ""
+
+    def close(self) -> None:
+        """See Sites."""
+        self._node.close()
+
+
+class SentinelSites:
+    """The master that the first answering sentinel names."""
+
+    def __init__(
+        self,
+        target: RedisTarget,
+        dialer: Dialer,
+        sentinel_entry: Entry,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._target = target
+        self._dialer = dialer
+        self._sentinel_entry = sentinel_entry
+        self._monotonic = monotonic
+        self._node: Node | None = None
+        self._resolve_at = 0.0
+
+    def slot_of(self, key: str | bytes) -> int:  # noqa: ARG002  every key is in one place
+        """Return 0: any keys go together."""
+        return 0
+
+    def node_of(self, slot: int) -> Node | None:  # noqa: ARG002  there is one node
+        """Return the master, once it is known."""
+        return self._node
+
+    def redirect(self, slot: int, address: Address, *, moved: bool) -> Node:  # noqa: ARG002
+        """Refuse: a redirection from a single server means that it is a node of a cluster."""
+        raise _is_cluster(address)
+
+    async def mend(self) -> str:
+        """See Sites."""
+        node, half_well = self._node, ""
+        if node is None or node.pick() is None:
+            node = await self._find()
+        elif self._monotonic() > self._resolve_at:
+            try:
+                node = await self._find()
+            except Unavailable as error:
+                # Without sentinels there is no failover, but the master is still there.
+                half_well = error.message
+        await node.mend()
+        return half_well
+
+    def close(self) -> None:
+        """See Sites."""
+        if self._node is not None:
+            self._node.close("another server has become the master")
+
+    async def _find(self) -> Node:
+        address = await self._resolve()
+        self._resolve_at = self._monotonic() + RESOLVE_SECONDS
+        if self._node is None or self._node.address != address:
+            self.close()
+            self._node = self._dialer.node(address)
+        return self._node
+
+    async def _resolve(self) -> Address:
+        troubles = []
+        for sentinel in self._target.addresses:
+            try:
+                return await self._ask(sentinel)
+            except Unavailable as error:
+                troubles.append(error.message)
+        raise Unavailable(
+            f"no sentinel names a master for {self._target.master!r}: " + "; ".join(troubles),
+            reason="REDIS_UNAVAILABLE",
+            metadata={"outcome": Outcome.NOT_EXECUTED.value},
+        )
+
+    async def _ask(self, sentinel: Address) -> Address:
+        link = await open_link(sentinel, self._sentinel_entry, lambda _: None)
+        try:
+            async with asyncio.timeout(self._sentinel_entry.timeout_seconds):
+                reply = await link.request(
+                    pack(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._target.master))
+                )
+        except TimeoutError as error:
+            raise lost(sentinel, Outcome.NOT_EXECUTED, "it does not answer") from error
+        finally:
+            link.close()
+        if isinstance(reply, hiredis.ReplyError):
+            raise lost(sentinel, Outcome.NOT_EXECUTED, f"it answers {reply}")
+        if not reply:
+            why = f"it knows no master called {self._target.master!r}; correct REDIS_URL"
+            raise lost(sentinel, Outcome.NOT_EXECUTED, why)
+        return Address(reply[0].decode(), int(reply[1]))
+
+
+class ClusterSites:
+    """Sixteen thousand slots on as many nodes as there are."""
+
+    def __init__(self, target: RedisTarget, dialer: Dialer) -> None:
+        self._seeds = target.addresses
+        self._dialer = dialer
+        self._nodes: dict[Address, Node] = {}
+        self._slots: list[Node | None] = [None] * SLOTS
+        self._stale = True
+
+    def slot_of(self, key: str | bytes) -> int:
+        """Return CRC16(hash tag or key) mod 16,384, as the Cluster specification has it."""
+        raw = key.encode() if isinstance(key, str) else key
+        start = raw.find(b"{")
+        if start >= 0:
+            end = raw.find(b"}", start + 1)
+            if end > start + 1:
+                raw = raw[start + 1 : end]
+        return binascii.crc_hqx(raw, 0) % SLOTS
+
+    def node_of(self, slot: int) -> Node | None:
+        """See Sites."""
+        return self._slots[slot]
+
+    def redirect(self, slot: int, address: Address, *, moved: bool) -> Node:
+        """See Sites."""
+        node = self._nodes.get(address)
+        if node is None:
+            node = self._nodes[address] = self._dialer.node(address)
+        if moved:
+            self._slots[slot] = node
+            self._stale = True
+        return node
+
+    async def mend(self) -> str:
+        """See Sites."""
+        if self._stale:
+            await self._learn()
+        results = await asyncio.gather(
+            *(node.mend() for node in self._nodes.values()), return_exceptions=True
+        )
+        troubles = [result for result in results if isinstance(result, BaseException)]
+        for trouble in troubles:
+            if not isinstance(trouble, SluiceError) or len(troubles) == len(results):
+                raise trouble
+        self._stale = bool(troubles)
+        return "; ".join(str(trouble) for trouble in troubles)
+
+    def close(self) -> None:
+        """See Sites."""
+        for node in self._nodes.values():
+            node.close()
+
+    async def _learn(self) -> None:
+        table = await self._ask_anybody()
+        nodes: dict[Address, Node] = {}
+        slots: list[Node | None] = [None] * SLOTS
+        for first, last, address in table[:SLOTS]:
+            node = nodes.get(address) or self._nodes.get(address) or self._dialer.node(address)
+            nodes[address] = node
+            slots[first : last + 1] = [node] * (last + 1 - first)
+        for address, node in self._nodes.items():
+            if address not in nodes:
+                node.close("it left the cluster, or serves no slots any more")
+        self._nodes, self._slots, self._stale = nodes, slots, False
+
+    async def _ask_anybody(self) -> list[tuple[int, int, Address]]:
+        troubles: list[str] = []
+        for node in list(self._nodes.values()):
+            link = node.pick()
+            if link is not None:
+                try:
+                    return await self._ask(link)
+                except Unavailable as error:
+                    troubles.append(error.message)
+        for seed in self._seeds:
+            try:
+                link = await self._dialer.open(seed)
+            except Unavailable as error:
+                troubles.append(error.message)
+                continue
+            try:
+                return await self._ask(link)
+            except Unavailable as error:
+                troubles.append(error.message)
+            finally:
+                link.close()
+        raise Unavailable(
+            "no node tells the cluster's slots: " + "; ".join(troubles),
+            reason="REDIS_UNAVAILABLE",
+            metadata={"outcome": Outcome.NOT_EXECUTED.value},
+        )
+
+    async def _ask(self, link: Link) -> list[tuple[int, int, Address]]:
+        try:
+            async with asyncio.timeout(self._dialer.entry.timeout_seconds):
+                reply = await link.request(pack(("CLUSTER", "SLOTS")))
+        except TimeoutError as error:
+            raise lost(link.address, Outcome.NOT_EXECUTED, "it does not answer") from error
+        if isinstance(reply, hiredis.ReplyError):
+            failure = translate(str(reply), link.address)
+            why = f"it answers CLUSTER SLOTS with {reply}"
+            raise lost(link.address, Outcome.NOT_EXECUTED, why) from failure
+        table = []
+        for first, last, (host, port, *_), *_ in reply:
+            # An empty or unknown host means: where you reached me.
+            name = host.decode() if host not in (None, b"", b"?") else link.address.host
+            table.append((int(first), int(last), replace(Address(name), port=int(port))))
+        if not table:
+            why = "its cluster has no slots yet; create it with redis-cli --cluster create"
+            raise lost(link.address, Outcome.NOT_EXECUTED, why)
+        return table[:SLOTS]
+
+
+def _is_cluster(address: Address) -> Unavailable:
+    return lost(address, Outcome.NOT_EXECUTED, "it is a node of a cluster; set REDIS_TYPE=CLUSTER")

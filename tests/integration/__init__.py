@@ -1,0 +1,1 @@
+"""Tests against real servers: a real Valkey or Redis, real sockets, real signals."""

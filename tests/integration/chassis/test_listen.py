@@ -1,0 +1,77 @@
+"""Addresses that cannot be had, each with the sentence that says what to do."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chassis.listen import Listen, ListenError, check
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def refusal(listen: Listen) -> str:
+    with pytest.raises(ListenError) as raised:
+        check(listen)
+    return str(raised.value)
+
+
+def test_a_free_port_passes_and_is_free_afterwards() -> None:
+    check(Listen(port=0))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    check(Listen(port=port))
+    check(Listen(port=port))
+
+
+def test_an_address_of_another_machine() -> None:
+    told = refusal(Listen(host="192.0.2.1", port=8080, variable="PREFS_GRPC_PORT"))
+    assert "PREFS_GRPC_PORT and PREFS_GRPC_HOST to an address of this machine" in told
+
+
+def test_an_unknown_host() -> None:
+    told = refusal(Listen(host="no.such.host.invalid", port=1, variable="GRPC_PORT"))
+    assert "'no.such.host.invalid'" in told
+    assert "set GRPC_HOST" in told
+
+
+def test_a_port_used_on_every_address_is_in_use_on_this_one() -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))  # noqa: S104  that it covers our address is the point
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert "is in use" in refusal(Listen(port=port))
+
+
+def test_a_socket_left_behind_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    check(Listen(socket_path=str(path)))
+    assert not path.exists()
+
+
+def test_a_socket_that_somebody_serves_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as alive:
+        alive.bind(str(path))
+        alive.listen()
+        assert "is in use" in refusal(Listen(socket_path=str(path), variable="GRPC_UDS"))
+    assert path.exists()
+
+
+def test_a_file_is_not_taken_for_a_socket(tmp_path: Path) -> None:
+    path = tmp_path / "precious"
+    path.write_text("data")
+    assert "is a file and not a socket" in refusal(Listen(socket_path=str(path)))
+    assert path.read_text() == "data"
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    told = refusal(Listen(socket_path=str(tmp_path / "no" / "s"), variable="GRPC_UDS"))
+    assert "create that folder" in told
+    assert "GRPC_UDS" in told

@@ -1,0 +1,224 @@
+"""The operator's pages and the HTTP server under them."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from chassis.build import Build
+from chassis.errors import InvalidRequest, Unavailable
+from chassis.health import Health, Verdict
+from chassis.http import MAX_BODY_BYTES, Answer, HttpServer, Request, Route
+from chassis.listen import Listen, ListenError
+from chassis.metrics import Metrics
+from chassis.ops import ops_routes
+from chassis.settings import setting, text
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+BUILD = Build(service="demo", version="1.2.3", python="CPython 3", platform="Linux")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    name: str = setting("NAME", "demo", parse=text, doc="what it is called")
+    token: str = setting("TOKEN", "hunter22", parse=text, doc="what it knows", secret=True)
+
+
+@dataclass(slots=True)
+class Reply:
+    status: int
+    body: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+async def echo(request: Request) -> Answer:
+    return Answer.json(
+        {
+            "method": request.method,
+            "path": request.path,
+            "query": dict(request.query),
+            "header": request.headers.get("x-client"),
+            "body": request.body.decode(),
+        }
+    )
+
+
+async def wrong(_: Request) -> Answer:
+    raise InvalidRequest.field("domain", "is empty")
+
+
+async def away(_: Request) -> Answer:
+    raise Unavailable("Redis is away", reason="REDIS_UNAVAILABLE")
+
+
+async def bug(_: Request) -> Answer:
+    raise ZeroDivisionError("secret detail")
+
+
+class Rig:
+    """A running ops server and a client."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.session = session
+        self.verdict = Verdict(ok=True)
+
+    async def ask(self, path: str, method: str = "GET", **options: Any) -> Reply:
+        async with self.session.request(method, path, **options) as response:
+            return Reply(response.status, await response.text(), response.headers)
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    made: Rig
+    metrics = Metrics(BUILD)
+    metrics.observe_gauge("answer", "The answer.", read=lambda: 42)
+    routes = ops_routes(
+        build=BUILD,
+        health=Health(checks={"redis": lambda: made.verdict}),
+        metrics=metrics,
+        settings=Settings(),
+        extra={
+            "/json": Route(handler=echo, methods=frozenset({"POST"}), doc="one call"),
+            "/debug/*": Route(handler=echo, doc="what is inside"),
+            "/debug/exact": Route(handler=wrong),
+            "/away": Route(handler=away),
+            "/bug": Route(handler=bug),
+        },
+    )
+    server = HttpServer(routes)
+    port = await server.start(Listen(variable="DEBUG_PORT"))
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        made = Rig(session)
+        yield made
+    await server.close()
+    metrics.close()
+
+
+async def test_alive(rig: Rig) -> None:
+    reply = await rig.ask("/healthz")
+    assert (reply.status, reply.body) == (200, "ok\n")
+
+
+async def test_ready_or_not_and_why(rig: Rig) -> None:
+    assert (await rig.ask("/readyz")).status == 200
+    rig.verdict = Verdict(ok=False, detail="Redis is away; start it")
+    reply = await rig.ask("/readyz")
+    assert reply.status == 503
+    assert reply.json == {
+        "ready": False,
+        "checks": {"redis": {"ok": False, "detail": "Redis is away; start it"}},
+    }
+
+
+async def test_metrics_are_prometheus_text(rig: Rig) -> None:
+    reply = await rig.ask("/metrics")
+    assert reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert "sluice_answer 42" in reply.body
+
+
+async def test_settings_are_shown_without_secrets(rig: Rig) -> None:
+    reply = await rig.ask("/configz")
+    assert reply.json == {"NAME": "demo", "TOKEN": "******"}
+
+
+async def test_what_is_running(rig: Rig) -> None:
+    assert (await rig.ask("/buildz")).json["version"] == "1.2.3"
+
+
+async def test_the_first_page_lists_all_others(rig: Rig) -> None:
+    reply = await rig.ask("/")
+    assert "demo 1.2.3" in reply.body
+    for path in ("/healthz", "/readyz", "/metrics", "/configz", "/buildz", "/json", "/debug/*"):
+        assert path in reply.body
+
+
+async def test_a_route_of_the_service_gets_the_request(rig: Rig) -> None:
+    reply = await rig.ask("/json?a=1&a=2", "POST", data=b"body", headers={"X-Client": "c"})
+    assert reply.json == {
+        "method": "POST",
+        "path": "/json",
+        "query": {"a": "1"},
+        "header": "c",
+        "body": "body",
+    }
+
+
+async def test_everything_below_a_prefix_and_the_exact_path_first(rig: Rig) -> None:
+    assert (await rig.ask("/debug/a/b")).json["path"] == "/debug/a/b"
+    assert (await rig.ask("/debug/exact")).status == 400
+    assert (await rig.ask("/debug")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "allow"),
+    [
+        ("/healthz", "POST", "GET, HEAD"),
+        ("/metrics", "DELETE", "GET, HEAD"),
+        ("/json", "GET", "POST"),
+    ],
+)
+async def test_other_methods_are_refused(rig: Rig, path: str, method: str, allow: str) -> None:
+    reply = await rig.ask(path, method)
+    assert (reply.status, reply.headers["Allow"]) == (405, allow)
+
+
+async def test_head_has_the_headers_without_the_body(rig: Rig) -> None:
+    reply = await rig.ask("/healthz", "HEAD")
+    assert (reply.status, reply.body, reply.headers["Content-Length"]) == (200, "", "3")
+
+
+async def test_an_unknown_path(rig: Rig) -> None:
+    assert (await rig.ask("/nope")).status == 404
+
+
+async def test_our_errors_have_their_http_codes(rig: Rig) -> None:
+    reply = await rig.ask("/away")
+    assert reply.status == 503
+    assert reply.json == {"error": {"reason": "REDIS_UNAVAILABLE", "message": "Redis is away"}}
+
+
+async def test_a_bug_gives_nothing_away_and_is_logged(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    reply = await rig.ask("/bug")
+    assert reply.status == 500
+    assert "secret" not in reply.body
+    logged = [record for record in caplog.records if "secret detail" in record.getMessage()]
+    assert len(logged) == 1
+
+
+async def test_a_body_over_the_limit_is_refused(rig: Rig) -> None:
+    reply = await rig.ask("/json", "POST", data=io.BytesIO(b"x" * (MAX_BODY_BYTES + 1)))
+    assert reply.status == 413
+    assert (await rig.ask("/healthz")).status == 200
+
+
+async def test_headers_over_the_limit_are_refused(rig: Rig) -> None:
+    reply = await rig.ask("/healthz", headers={"X-Long": "x" * 10_000})
+    assert reply.status == 400
+
+
+async def test_answers_are_not_cached_and_name_no_library(rig: Rig) -> None:
+    reply = await rig.ask("/readyz")
+    assert reply.headers["Cache-Control"] == "no-store"
+    assert reply.headers["Server"] == "sluice"
+
+
+async def test_a_used_port_is_told() -> None:
+    first, second = HttpServer({}), HttpServer({})
+    port = await first.start(Listen(variable="DEBUG_PORT"))
+    with pytest.raises(ListenError, match="set DEBUG_PORT"):
+        await second.start(Listen(port=port, variable="DEBUG_PORT"))
+    await second.close()
+    await first.close()

@@ -1,0 +1,67 @@
+"""The contract in the head of every Lua script."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chassis.lua import MAX_LINES, Script, header_faults, load_script
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD = """-- Take one token.
+-- KEYS[1]  the bucket, a Hash
+-- ARGV: none
+-- Returns  1 when taken, else 0
+return 1
+"""
+
+
+def test_a_good_head_has_no_faults() -> None:
+    assert header_faults(GOOD) == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        (GOOD.replace("-- Take one token.\n", ""), "what it is for"),
+        (GOOD.replace("-- Take one token.", "--"), "what it is for"),
+        ("local x = 1\n" + GOOD, "what it is for"),
+        (GOOD.replace("KEYS[1]", "keys"), "starts with KEYS"),
+        (GOOD.replace("-- ARGV: none\n", ""), "starts with ARGV"),
+        (GOOD.replace("Returns", "Gives"), "starts with Returns"),
+        (GOOD.replace("-- Returns", "\n-- Returns"), "starts with Returns"),
+        (GOOD + "-- padding\n" * MAX_LINES, "at most 60"),
+        ("", "what it is for"),
+    ],
+)
+def test_a_broken_head_is_named(source: str, fault: str) -> None:
+    assert fault in "; ".join(header_faults(source))
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    name = f"scripts_{tmp_path.name.replace('-', '_')}"
+    lua = tmp_path / name / "lua"
+    lua.mkdir(parents=True)
+    (tmp_path / name / "__init__.py").write_text("")
+    (lua / "good.lua").write_text(GOOD)
+    (lua / "bad.lua").write_text("return 1")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    return name
+
+
+def test_a_script_is_read_from_its_package_and_named_as_redis_names_it(package: str) -> None:
+    script = load_script(package, "good.lua")
+    assert script == Script("good", GOOD)
+    assert script.sha == hashlib.sha1(GOOD.encode()).hexdigest()  # noqa: S324  Redis's name
+
+
+def test_a_script_with_a_broken_head_is_not_loaded(package: str) -> None:
+    with pytest.raises(ValueError, match=r"lua/bad\.lua: its first line must say"):
+        load_script(package, "bad.lua")
