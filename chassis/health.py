@@ -105,9 +105,14 @@ class Health:
             changed.set()
 
     def status_of(self, service: str) -> health_pb2.HealthCheckResponse.ServingStatus:
-        """Return the last known status of one service; SERVICE_UNKNOWN if it is not ours."""
+        """Return the status of one service now; SERVICE_UNKNOWN if it is not ours.
+
+        It looks, so that it never says less than `/readyz`, which looks too.
+        """
         if service not in self.services:
             return _UNKNOWN
+        if self._poller is not None:
+            self.refresh()
         return _SERVING if self._serving else _NOT_SERVING
 
     async def watch(

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from structlog.typing import EventDict, Processor, WrappedLogger
 
-# ruff: noqa: RUF009  setting() declares a field, as dataclasses.field() does.
-
 
 class LogLevel(Enum):
     """How much is said; the words of the reference and of Python."""

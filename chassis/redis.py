@@ -28,7 +28,7 @@ from chassis.clock import Clock, SystemClock
 from chassis.errors import DeadlineExceeded, SluiceError, Unavailable
 from chassis.log import get_logger
 from chassis.redis_link import Entry, Link, Word, pack
-from chassis.redis_replies import Outcome, RedisReplyError, translate
+from chassis.redis_replies import Outcome, RedisReplyError, lost, translate
 from chassis.redis_settings import (
     Address,
     RedisSettings,
@@ -203,6 +203,9 @@ class RedisDoor:
         if node is None or link is None:
             node, link = await self._wait_for_link(node, slot, deadline)
         started = self._monotonic()
+        if started >= deadline:
+            self.stats.refusals += 1
+            raise lost(node.address, Outcome.NOT_EXECUTED, "connecting took all the time there was")
         if not node.breaker.allows(started):
             self.stats.refusals += 1
             raise Unavailable(

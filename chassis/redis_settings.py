@@ -10,7 +10,6 @@ A service takes it as a field, `redis: RedisSettings = group(RedisSettings)`, an
 connection with `prefix=("REDIS_", "REDIS_PERSECOND_")`.
 """
 
-# ruff: noqa: RUF009  setting() declares a field, as dataclasses.field() does.
 from __future__ import annotations
 
 import re

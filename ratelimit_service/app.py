@@ -54,12 +54,14 @@ def build(environ: Mapping[str, str]) -> App:
     )
     name = this_build("ratelimit")
     metrics = Metrics(name)
-    _observe(metrics, limiter, store, book, door)
+    _observe(metrics, limiter, store, book)
+    door.observe(metrics)
     grpc_server = make_server(
         [Service(add=register, servicer=servicer, name=SERVICE_NAME)],
         health=health,
         limits=settings.limits,
     )
+    grpc_server.observe(metrics)
     main_http = HttpServer(http.routes(servicer, health))
     ops_http = HttpServer(ops_routes(build=name, health=health, metrics=metrics, settings=settings))
     return App(
@@ -131,11 +133,9 @@ def _rules(book: RuleBook) -> Verdict:
     return Verdict(ok=True, detail=f"generation {book.generation}")
 
 
-def _observe(
-    metrics: Metrics, limiter: Limiter, store: RedisBuckets, book: RuleBook, door: RedisDoor
-) -> None:
+def _observe(metrics: Metrics, limiter: Limiter, store: RedisBuckets, book: RuleBook) -> None:
     """Name the plain counters of the rooms as metrics."""
-    decided, batches, loads, redis = limiter.counts, store.counts, book.counts, door.stats
+    decided, batches, loads = limiter.counts, store.counts, book.counts
     counter, gauge = metrics.observe_counter, metrics.observe_gauge
     counter(
         "ratelimit_decisions",
@@ -185,13 +185,4 @@ def _observe(
         "ratelimit_config_stale",
         "1 while older rules serve because the last load failed.",
         read=lambda: int(bool(book.last_error)),
-    )
-    gauge("redis_up", "1 while Redis answers.", read=lambda: int(door.ready))
-    counter("redis_calls", "Commands sent to Redis.", read=lambda: redis.calls)
-    counter("redis_failures", "Commands that failed.", read=lambda: redis.failures)
-    counter("redis_timeouts", "Commands not answered in time.", read=lambda: redis.timeouts)
-    counter(
-        "redis_refusals",
-        "Commands not sent because Redis had not answered lately.",
-        read=lambda: redis.refusals,
     )

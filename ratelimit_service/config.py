@@ -1,6 +1,5 @@
 """Settings of the rate limiter. The names are envoyproxy/ratelimit's wherever it has one."""
 
-# ruff: noqa: RUF009  setting() declares a field, as dataclasses.field() does.
 from __future__ import annotations
 
 from dataclasses import dataclass

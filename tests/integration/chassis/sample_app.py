@@ -20,8 +20,6 @@ from chassis.ops import ops_routes
 from chassis.server import GrpcLimits, make_server
 from chassis.settings import group, load, port, secrets, setting, text
 
-# ruff: noqa: RUF009  group() declares a field, as dataclasses.field() does.
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:

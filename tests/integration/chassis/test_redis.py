@@ -144,7 +144,7 @@ async def test_cut_connections_are_made_again_and_callers_wait_for_that(door: Re
     started = time.monotonic()
     cut: Any = asyncio.create_task(door.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no"))
     outcomes: list[str] = []
-    while not outcomes or outcomes[-1] != "ok":
+    while "ok" not in outcomes and time.monotonic() - started < 5:
         try:
             # Without a pause: some of these find both connections gone and no new one yet.
             await door.run(COUNT, ["k"], [60])

@@ -1,6 +1,5 @@
 """Every spelling of where Redis is."""
 
-# ruff: noqa: RUF009  group() declares a field, as dataclasses.field() does.
 from __future__ import annotations
 
 import ssl

@@ -1,6 +1,5 @@
 """Settings read from an environment: defaults, groups, every mistake at once, and no secrets shown."""
 
-# ruff: noqa: RUF009  group() declares a field, as dataclasses.field() does.
 from __future__ import annotations
 
 from dataclasses import dataclass
