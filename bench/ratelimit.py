@@ -1,6 +1,6 @@
 """`make bench`: what a ShouldRateLimit decision costs, beside the same servicer unbatched.
 
-    python -m bench.ratelimit [--calls N] [--rounds N] [--only sluice|unbatched]
+    python -m bench.ratelimit [--calls N] [--rounds N]
 
 One service process, one Redis (the embedded Valkey) and h2load share the machine's processors.
 CPU is taken from the processes themselves, so it holds on a noisy machine; calls a second and

@@ -14,9 +14,8 @@ import grpc
 import uvloop
 from redis.asyncio import BlockingConnectionPool, Redis
 
-from chassis.lua import load_script
 from ratelimit_service.service import Limiter
-from ratelimit_service.storage import rules_file
+from ratelimit_service.storage import rules_file, take
 from ratelimit_service.transport.servicer import RateLimitServicer, register
 
 if TYPE_CHECKING:
@@ -30,22 +29,17 @@ class UnbatchedBuckets:
     """A BucketStore that sends every request's charges at once, alone."""
 
     def __init__(self, port: int) -> None:
-        source = load_script("ratelimit_service.storage", "take.lua").source
         # redis-py's default pool fails beyond 100 calls in flight; this one makes them wait.
         pool = BlockingConnectionPool(port=port, max_connections=100, timeout=None)
         self._client = Redis.from_pool(pool)
-        self._take = self._client.register_script(source)
+        self._take = self._client.register_script(take.SCRIPT.source)
 
     async def take(
         self, charges: Sequence[Charge], timeout_seconds: float | None  # noqa: ARG002
     ) -> Sequence[int]:  # fmt: skip
         """Charge, as BucketStore.take promises."""
-        keys: dict[bytes, int] = {}
-        args = [len(charges)]
-        for charge in charges:
-            shape, index = charge.bucket, keys.setdefault(charge.key, len(keys) + 1)
-            args += (index, charge.cost, shape.full, shape.refill, shape.tick_us)
-        met: Sequence[int] = await self._take(keys=list(keys), args=args)
+        keys, args = take.pack([charges])
+        met: Sequence[int] = await self._take(keys=keys, args=args)
         return met
 
     async def close(self) -> None:
@@ -62,7 +56,7 @@ class FixedRules:
 
 async def serve(grpc_port: int, redis_port: int, rules: Path) -> None:
     """Serve until the process is ended."""
-    limiter = Limiter(FixedRules(rules_file.load([rules]).rules), UnbatchedBuckets(redis_port))
+    limiter = Limiter(FixedRules(rules_file.read([rules]).build()), UnbatchedBuckets(redis_port))
     server = grpc.aio.server()
     register(RateLimitServicer(limiter), server)
     server.add_insecure_port(f"127.0.0.1:{grpc_port}")

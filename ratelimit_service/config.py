@@ -8,7 +8,7 @@ from pathlib import Path
 from chassis.log import LogSettings
 from chassis.redis_settings import RedisSettings
 from chassis.server import GrpcLimits
-from chassis.settings import duration, group, path, port, setting, text
+from chassis.settings import duration_between, flag, group, path, port, setting, text
 
 __all__ = ["Settings"]
 
@@ -46,13 +46,19 @@ class Settings:
         parse=text,
         doc="the folder with the rule files, below that",
     )
+    runtime_watch_root: bool = setting(
+        "RUNTIME_WATCH_ROOT",
+        default=True,
+        parse=flag,
+        doc="whether a swap of RUNTIME_ROOT, a symlink, is noticed at once; else in a second",
+    )
     key_prefix: str = setting(
         "SLUICE_KEY_PREFIX", "", parse=text, doc="stands in front of every Redis key"
     )
     drain_seconds: float = setting(
         "SLUICE_DRAIN_SECONDS",
         3.0,
-        parse=duration,
+        parse=duration_between(0, 300),
         doc="how long calls may take to end after SIGTERM",
     )
     log: LogSettings = group(LogSettings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from chassis.errors import Unavailable
+from chassis.errors import Exhausted, Unavailable
 from ratelimit_service.core import decide
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Limiter:
             return self._counted(decide.judge(plan, ()))
         try:
             met = await self._store.take(plan.charges, timeout_seconds)
-        except Unavailable:
+        except (Unavailable, Exhausted):
             self.counts.store_failures += 1
             verdict = decide.without_store(plan)
             if verdict is None:

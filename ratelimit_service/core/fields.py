@@ -102,10 +102,10 @@ class Fields:
             self.note(self.where(name), f"'{name}' is '{text}'; write true or false")
         return False
 
-    def uint32(self, name: str, default: int | None) -> int | None:
-        """Return a whole number from 0 to 4294967295."""
+    def uint32(self, name: str) -> int | None:
+        """Return a whole number from 0 to 4294967295, None where there is none."""
         if not self.has(name):
-            return default
+            return None
         text = self.text(name)
         value = integer(text)
         if value is None or not 0 <= value <= _UINT32_MAX:
@@ -113,7 +113,7 @@ class Fields:
                 self.where(name),
                 f"'{name}' is '{text}'; write a whole number from 0 to {_UINT32_MAX}",
             )
-            return default
+            return None
         return value
 
     def choice(self, name: str, options: type[E_], default: E_) -> E_:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ratelimit_service.core.limit import OnStoreFailure
 from ratelimit_service.core.rules import Rule
 
 if TYPE_CHECKING:
@@ -26,12 +25,10 @@ def find(rules: RuleSet, domain: str, descriptor: Descriptor) -> Rule | None:
     if branch is None:
         return None
     if descriptor.override is not None:
-        return Rule.of(
-            descriptor.override, f"{domain} (override)", branch.rule.place, OnStoreFailure.ERROR
-        )
+        return Rule.of(descriptor.override)
     for key, value in descriptor.entries:
         below = branch.children.get((key, value)) or branch.children.get((key, None))
         if below is None:
             return None
         branch = below
-    return branch.rule if branch.rule.limit or branch.rule.unlimited else None
+    return branch.rule

@@ -33,30 +33,32 @@ _NOT_BUILT = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """One rule: where it stands, what it allows. `limit` None: matched, and not limited.
+    """What a matched descriptor may do. `limit` None: unlimited. No `bucket`: nothing passes."""
 
-    `path` is the rule's name for people: `domain.key_value.key`.
-    """
-
-    path: str
-    place: Place
     limit: Limit | None = None
     bucket: Bucket | None = None
-    unlimited: bool = False
     on_store_failure: OnStoreFailure = OnStoreFailure.ERROR
 
     @staticmethod
-    def of(limit: Limit, path: str, place: Place, failure: OnStoreFailure) -> Rule:
-        """Return the rule that `limit` makes. No bucket: it lets nothing through."""
+    def of(limit: Limit, on_store_failure: OnStoreFailure = OnStoreFailure.ERROR) -> Rule:
+        """Return the rule that `limit` makes."""
         bucket = Bucket.of(limit) if limit.requests_per_unit else None
-        return Rule(path=path, place=place, limit=limit, bucket=bucket, on_store_failure=failure)
+        return Rule(limit=limit, bucket=bucket, on_store_failure=on_store_failure)
+
+
+UNLIMITED = Rule()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Branch:
-    """A level of the tree: its own rule, and the descriptors below by (key, value or None)."""
+    """A level of the tree: its rule, if it has one, and what is below by (key, value or None).
 
-    rule: Rule
+    `path` is its name for people: `domain.key_value.key`.
+    """
+
+    path: str
+    place: Place
+    rule: Rule | None = None
     children: dict[tuple[str, str | None], Branch] = field(default_factory=dict)
 
 
@@ -66,14 +68,14 @@ class RuleSet:
 
     domains: dict[str, Branch] = field(default_factory=dict)
 
-    def rules(self) -> list[Rule]:
-        """Return every rule that limits, in the order of the files."""
-        found: list[Rule] = []
+    def limited(self) -> list[Branch]:
+        """Return every branch with a rule, in the order of the files."""
+        found: list[Branch] = []
         waiting = list(reversed(self.domains.values()))
         while waiting:
             branch = waiting.pop()
-            if branch.rule.limit or branch.rule.unlimited:
-                found.append(branch.rule)
+            if branch.rule is not None:
+                found.append(branch)
             waiting.extend(reversed(branch.children.values()))
         return found
 
@@ -106,13 +108,13 @@ def _read_file(document: Node, domains: dict[str, Branch], problems: list[Proble
             "rate-limit filter sends",
         )
     elif domain in domains:
-        first = domains[domain].rule.place
+        first = domains[domain].place
         fields.note(
             fields.where("domain"),
             f"duplicate domain '{domain}' in config file; {first.file}:{first.line} has it "
             "already: move the descriptors there",
         )
-    root = Branch(rule=Rule(path=domain, place=fields.where("domain")))
+    root = Branch(path=domain, place=fields.where("domain"))
     if domain:
         domains.setdefault(domain, root)
     _read_level(fields, root, problems, depth=1)
@@ -135,11 +137,10 @@ def _read_descriptor(item: Mapping, parent: Branch, problems: list[Problem], *, 
     for name, text in (("key", key), ("value", value)):
         if text and "*" in text:
             fields.note(fields.where(name), f"'{text}': wildcards are not supported; write it out")
-    path = f"{parent.rule.path}.{key}" + (f"_{value}" if value else "")
-    rule = _read_rule(fields, path, problems)
-    branch = Branch(rule=rule)
+    path = f"{parent.path}.{key}" + (f"_{value}" if value else "")
+    branch = Branch(path=path, place=fields.place, rule=_read_rule(fields, problems))
     if (key, value) in parent.children:
-        first = parent.children[key, value].rule.place
+        first = parent.children[key, value].place
         fields.note(
             fields.place,
             f"duplicate descriptor composite key '{path}'; line {first.line} has it already",
@@ -162,7 +163,7 @@ def _refuse_unbuilt(item: Mapping, problems: list[Problem]) -> Mapping:
     return Mapping(place=item.place, pairs=tuple(kept))
 
 
-def _read_rule(fields: Fields, path: str, problems: list[Problem]) -> Rule:
+def _read_rule(fields: Fields, problems: list[Problem]) -> Rule | None:
     mapping = fields.mapping("rate_limit")
     failure = fields.choice("on_store_failure", OnStoreFailure, OnStoreFailure.ERROR)
     if mapping is None:
@@ -171,7 +172,7 @@ def _read_rule(fields: Fields, path: str, problems: list[Problem]) -> Rule:
                 fields.where("on_store_failure"),
                 "'on_store_failure' stands beside a 'rate_limit'; there is none here",
             )
-        return Rule(path=path, place=fields.place)
+        return None
     mapping = _refuse_unbuilt(mapping, problems)
     inner = Fields(mapping, known=_LIMIT_KEYS, what="a rate_limit", problems=problems)
     if inner.flag("unlimited"):
@@ -181,14 +182,13 @@ def _read_rule(fields: Fields, path: str, problems: list[Problem]) -> Rule:
                     inner.where(name),
                     f"should not specify rate limit {name} when unlimited; remove one of the two",
                 )
-        return Rule(path=path, place=inner.place, unlimited=True)
-    limit = _read_limit(inner)
-    return Rule.of(limit, path, inner.place, failure)
+        return UNLIMITED
+    return Rule.of(_read_limit(inner), failure)
 
 
 def _read_limit(fields: Fields) -> Limit:
     unit = _read_unit(fields)
-    requests = fields.uint32("requests_per_unit", None)
+    requests = fields.uint32("requests_per_unit")
     if requests is None:
         if not fields.has("requests_per_unit"):
             fields.note(
@@ -197,7 +197,7 @@ def _read_limit(fields: Fields) -> Limit:
                 "(0 blocks everything)",
             )
         requests = 1
-    burst = fields.uint32("burst", None)
+    burst = fields.uint32("burst")
     if burst == 0 and requests:
         fields.note(
             fields.where("burst"), "'burst' is 0, so nothing could ever pass; write 1 or more"

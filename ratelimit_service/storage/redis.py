@@ -1,9 +1,9 @@
 """Buckets in Redis: everything that arrives in one turn of the event loop is ONE script call.
 
-redis-py's asyncio call costs about 100 us of CPU whatever it carries, so it carries all that is
-waiting: takes gather while the loop turns, a flush sends them as one EVALSHA for each cluster
-slot (one in all on a standalone server), and at most two flushes are on the way, so that under
-load the batches grow instead of the queue of commands.
+A script call has a price of its own, in this process and in Redis, whatever it carries; so takes
+gather while the loop turns, and a flush sends all of them as one EVALSHA (in a cluster, one for
+each slot). At most two calls of a slot are on the way: under load the batches grow
+instead of the queue of commands.
 
 In a cluster a request whose buckets lie in several slots is charged slot by slot: each part is
 atomic, the whole is not, and a part that fitted stays charged though another was refused.
@@ -12,20 +12,25 @@ atomic, the whole is not, and a part that fitted stays charged though another wa
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from chassis.errors import Exhausted, SluiceError, Unavailable
-from chassis.lua import load_script
+from ratelimit_service.storage import take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from chassis.lua import Script
+    from chassis.metrics import Metrics
     from ratelimit_service.core.bucket import Charge
 
-MAX_WAITING = 10_000  # an eighth of a second at 80,000/s: Envoy has given up long before
-MAX_BATCH = 512  # requests a script call: Redis serves nobody else meanwhile (about 4 ms)
+MAX_WAITING = 10_000  # charges; an eighth of a second at 80,000/s: Envoy has given up long before
+# Charges a script call: Redis serves nobody else for the 4 ms they take; and Lua's unpack() of the
+# keys ends near 8,000. A larger request goes alone.
+MAX_BATCH = 512
 MAX_IN_FLIGHT = 2  # one being answered while the next is built; more only shrinks the batches
 # A caller is answered this much of its deadline early, or the answer would arrive after it.
 _DEADLINE_SHARE = 0.85
@@ -38,8 +43,8 @@ class Scripts(Protocol):
         self,
         script: Script,
         keys: Sequence[bytes],
-        args: Sequence[bytes | int | str],
-        timeout: float | None = None,  # noqa: ASYNC109  the driver's own, cheaper than wait_for
+        args: Sequence[int],
+        timeout_seconds: float | None = None,
     ) -> list[int]:
         """Run a script; raise chassis.errors.Unavailable where Redis does not answer."""
 
@@ -52,10 +57,9 @@ class _Take:
     """One request on its way: its answer so far, and how many parts are still out."""
 
     answer: asyncio.Future[Sequence[int]]
-    charges: Sequence[Charge]
     deadline: float
+    parts_out: int = 1
     met: list[int] = field(default_factory=list)
-    parts_out: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +69,15 @@ class _Part:
     take: _Take
     charges: Sequence[Charge]
     places: list[int] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """One slot: what waits for it, and how many script calls of it are on the way."""
+
+    waiting: deque[_Part] = field(default_factory=deque)
+    in_flight: int = 0
+    flush_due: bool = False
 
 
 @dataclass(slots=True)
@@ -84,11 +97,10 @@ class RedisBuckets:
 
     def __init__(self, door: Scripts, *, command_timeout_seconds: float) -> None:
         self._door = door
-        self._timeout = command_timeout_seconds
-        self._script = load_script("ratelimit_service.storage", "take.lua")
-        self._waiting: list[_Take] = []
-        self._batches: dict[asyncio.Task[list[int]], list[_Part]] = {}
-        self._flush_due = False
+        self._timeout_seconds = command_timeout_seconds
+        self._lanes: dict[int, _Lane] = {}
+        self._batches: dict[asyncio.Task[list[int]], tuple[_Lane, list[_Part]]] = {}
+        self._charges_waiting = 0
         self._alarm: asyncio.TimerHandle | None = None
         self.counts = BatchCounts()
 
@@ -96,25 +108,26 @@ class RedisBuckets:
         self, charges: Sequence[Charge], timeout_seconds: float | None
     ) -> asyncio.Future[Sequence[int]]:
         """Queue `charges` for the flush of this turn, as BucketStore.take promises."""
-        if len(self._waiting) >= MAX_WAITING:
+        if self._charges_waiting >= MAX_WAITING:
             self.counts.refused_full += 1
             raise Exhausted(
-                f"{MAX_WAITING} requests wait for Redis already; slow down or add replicas",
+                f"{MAX_WAITING} charges wait for Redis already; slow down or add replicas",
                 reason="QUEUE_FULL",
             )
         loop = asyncio.get_running_loop()
-        patience = self._timeout
+        patience = self._timeout_seconds
         if timeout_seconds is not None:
             patience = min(patience, max(0.0, timeout_seconds) * _DEADLINE_SHARE)
-        take = _Take(loop.create_future(), charges, loop.time() + patience)
-        self._waiting.append(take)
+        request = _Take(loop.create_future(), loop.time() + patience)
+        self._charges_waiting += len(charges)
         self.counts.takes += 1
-        if not self._flush_due:
-            self._flush_due = True
-            loop.call_soon(self._flush)
-        if self._alarm is None or take.deadline < self._alarm.when():
-            self._set_alarm(loop, take.deadline)
-        return take.answer
+        if len(charges) == 1:
+            self._enqueue(loop, self._door.slot_of(charges[0].key), _Part(request, charges))
+        else:
+            self._split(loop, request, charges)
+        if self._alarm is None or request.deadline < self._alarm.when():
+            self._set_alarm(loop, request.deadline)
+        return request.answer
 
     async def close(self) -> None:
         """Wait for what is on the way; nothing new may come."""
@@ -123,51 +136,77 @@ class RedisBuckets:
         if self._alarm:
             self._alarm.cancel()
 
-    def _flush(self) -> None:
-        """Send what waits, unless enough is on the way: its end flushes again."""
-        self._flush_due = False
-        while self._waiting and len(self._batches) < MAX_IN_FLIGHT:
-            chunk, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-            by_slot: dict[int, list[_Part]] = {}
-            for take in chunk:
-                if not take.answer.done():  # expired, or the caller went away
-                    self._split(take, by_slot)
-            for parts in by_slot.values():
-                self._send(parts)
+    def observe(self, metrics: Metrics) -> None:
+        """Expose the counts."""
+        for name, description in (
+            ("takes", "Requests charged in Redis."),
+            ("batches", "Script calls those requests shared."),
+            ("failed_batches", "Script calls that failed."),
+            ("expired", "Requests answered because the caller's deadline came first."),
+            ("refused_full", "Requests refused because too many waited."),
+        ):
+            read = partial(getattr, self.counts, name)
+            metrics.observe_counter(f"ratelimit_store_{name}", description, read=read)
+        metrics.observe_gauge(
+            "ratelimit_store_largest_batch",
+            "Most requests that shared one script call.",
+            read=lambda: self.counts.largest_batch,
+        )
 
-    def _split(self, take: _Take, by_slot: dict[int, list[_Part]]) -> None:
-        slots = [self._door.slot_of(charge.key) for charge in take.charges]
+    def _split(
+        self, loop: asyncio.AbstractEventLoop, request: _Take, charges: Sequence[Charge]
+    ) -> None:
+        slots = [self._door.slot_of(charge.key) for charge in charges]
         distinct = set(slots)
-        take.parts_out = len(distinct)
-        take.met = [0] * len(slots)
         if len(distinct) == 1:
-            by_slot.setdefault(slots[0], []).append(_Part(take, take.charges))
+            self._enqueue(loop, slots[0], _Part(request, charges))
             return
+        request.parts_out = len(distinct)
+        request.met = [0] * len(slots)
         for slot in distinct:
             places = [place for place, other in enumerate(slots) if other == slot]
-            charges = [take.charges[place] for place in places]
-            by_slot.setdefault(slot, []).append(_Part(take, charges, places))
+            part = _Part(request, [charges[place] for place in places], places)
+            self._enqueue(loop, slot, part)
 
-    def _send(self, parts: list[_Part]) -> None:
-        keys: dict[bytes, int] = {}
-        args: list[bytes | int | str] = []
-        for part in parts:
-            args.append(len(part.charges))
-            for charge in part.charges:
-                bucket = charge.bucket
-                index = keys.setdefault(charge.key, len(keys) + 1)
-                args += (index, charge.cost, bucket.full, bucket.refill, bucket.tick_us)
+    def _enqueue(self, loop: asyncio.AbstractEventLoop, slot: int, part: _Part) -> None:
+        lane = self._lanes.get(slot)
+        if lane is None:
+            lane = self._lanes[slot] = _Lane()  # never more than the 16,384 slots of a cluster
+        lane.waiting.append(part)
+        if not lane.flush_due:
+            lane.flush_due = True
+            loop.call_soon(self._flush, lane)
+
+    def _flush(self, lane: _Lane) -> None:
+        """Send what waits, unless enough is on the way: its end flushes again."""
+        lane.flush_due = False
+        while lane.waiting and lane.in_flight < MAX_IN_FLIGHT:
+            parts: list[_Part] = []
+            room = MAX_BATCH
+            while lane.waiting and (len(lane.waiting[0].charges) <= room or not parts):
+                part = lane.waiting.popleft()
+                self._charges_waiting -= len(part.charges)
+                if not part.take.answer.done():  # else expired, or the caller went away
+                    parts.append(part)
+                    room -= len(part.charges)
+            if parts:
+                self._send(lane, parts)
+
+    def _send(self, lane: _Lane, parts: list[_Part]) -> None:
+        keys, args = take.pack(part.charges for part in parts)
         self.counts.batches += 1
         self.counts.largest_batch = max(self.counts.largest_batch, len(parts))
         task = asyncio.get_running_loop().create_task(
-            self._door.run(self._script, list(keys), args, timeout=self._timeout)
+            self._door.run(take.SCRIPT, keys, args, timeout_seconds=self._timeout_seconds)
         )
-        self._batches[task] = parts
+        lane.in_flight += 1
+        self._batches[task] = (lane, parts)
         task.add_done_callback(self._settle)
 
     def _settle(self, task: asyncio.Task[list[int]]) -> None:
         """Give every take of a finished batch its answer, or the batch's error to them all."""
-        parts = self._batches.pop(task)
+        lane, parts = self._batches.pop(task)
+        lane.in_flight -= 1
         error: BaseException | None
         if task.cancelled():
             error = Unavailable("the service is shutting down", reason="SHUTTING_DOWN")
@@ -180,24 +219,24 @@ class RedisBuckets:
                     part.take.answer.set_exception(_own(error))
         else:
             self._deliver(parts, task.result())
-        if self._waiting and not self._flush_due:
-            self._flush()
+        if lane.waiting and not lane.flush_due:
+            self._flush(lane)
 
     @staticmethod
     def _deliver(parts: list[_Part], met: list[int]) -> None:
         start = 0
         for part in parts:
-            take = part.take
+            request = part.take
             stop = start + len(part.charges)
             if part.places is None:
-                take.met = met[start:stop]
+                request.met = met[start:stop]
             else:
                 for place, debt in zip(part.places, met[start:stop], strict=True):
-                    take.met[place] = debt
+                    request.met[place] = debt
             start = stop
-            take.parts_out -= 1
-            if not take.parts_out and not take.answer.done():
-                take.answer.set_result(take.met)
+            request.parts_out -= 1
+            if not request.parts_out and not request.answer.done():
+                request.answer.set_result(request.met)
 
     def _set_alarm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
         """Watch the earliest deadline. One timer for all: a timer a request costs 2 us each."""
@@ -211,18 +250,28 @@ class RedisBuckets:
         loop = asyncio.get_running_loop()
         now = loop.time()
         next_deadline: float | None = None
-        sent = (part.take for parts in self._batches.values() for part in parts)
-        for take in (*self._waiting, *sent):
-            if take.answer.done():
+        waiting = [part for lane in self._lanes.values() for part in lane.waiting]
+        sent = [part for _, parts in self._batches.values() for part in parts]
+        for part in waiting + sent:
+            request = part.take
+            if request.answer.done():
                 continue
-            if take.deadline <= now:
+            if request.deadline <= now:
                 self.counts.expired += 1
-                take.answer.set_exception(_too_late())
-            elif next_deadline is None or take.deadline < next_deadline:
-                next_deadline = take.deadline
-        self._waiting = [take for take in self._waiting if not take.answer.done()]
+                request.answer.set_exception(_too_late())
+            elif next_deadline is None or request.deadline < next_deadline:
+                next_deadline = request.deadline
+        for lane in self._lanes.values():
+            self._drop_answered(lane)
         if next_deadline is not None:
             self._set_alarm(loop, next_deadline)
+
+    def _drop_answered(self, lane: _Lane) -> None:
+        """Give the room of takes that need no answer any more to those that come."""
+        kept = deque(part for part in lane.waiting if not part.take.answer.done())
+        self._charges_waiting -= sum(len(part.charges) for part in lane.waiting)
+        self._charges_waiting += sum(len(part.charges) for part in kept)
+        lane.waiting = kept
 
 
 def _own(error: BaseException) -> BaseException:

@@ -1,4 +1,4 @@
-"""Rules from a directory of YAML files: read them, keep the last good ones, notice changes.
+"""Rules from YAML files: read them, and turn each into the core's plain values.
 
 Scalars stay as written (see core/source.py): PyYAML composes the node tree, whose marks say where
 everything stands, and nothing is ever resolved to a number, a date or a boolean here.
@@ -7,7 +7,6 @@ everything stands, and nothing is ever resolved to a number, a date or a boolean
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import yaml
@@ -30,56 +29,39 @@ _LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader",
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RuleFile:
-    """One file as it was read: its path as shown to people, and the SHA-256 of its bytes."""
+class Sources:
+    """Rule files as they were read at one moment: (name, content), and what could not be read."""
 
-    name: str
-    sha256: str
+    files: tuple[tuple[str, bytes], ...]
+    problems: tuple[Problem, ...]
+
+    def build(self) -> RuleSet:
+        """Return the rules in these files; raise ConfigError naming every problem."""
+        problems = list(self.problems)
+        documents = [parse(content, name, problems) for name, content in self.files]
+        try:
+            rules = core_rules.build(document for document in documents if document is not None)
+        except ConfigError as error:
+            problems.extend(error.problems)
+        if problems:
+            raise ConfigError(sorted(problems))
+        return rules
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Loaded:
-    """The rules of a directory, and the files they come from."""
-
-    rules: RuleSet
-    files: tuple[RuleFile, ...]
-
-
-def load(paths: Iterable[Path]) -> Loaded:
-    """Read rule files and directories of them; raise ConfigError naming every problem.
+def read(paths: Iterable[Path]) -> Sources:
+    """Read rule files, and all files in directories of them.
 
     In a directory every file counts whose name does not start with a dot, as the reference reads
     it; subdirectories do not. An empty directory gives rules that limit nothing.
     """
-    documents: list[Node] = []
-    files: list[RuleFile] = []
+    files: list[tuple[str, bytes]] = []
     problems: list[Problem] = []
     for path in paths:
         for file in _files_of(path, problems):
             content = _read(file, problems)
-            if content is None:
-                continue
-            files.append(RuleFile(name=str(file), sha256=sha256(content).hexdigest()))
-            document = parse(content, str(file), problems)
-            if document is not None:
-                documents.append(document)
-    try:
-        rules = core_rules.build(documents)
-    except ConfigError as error:
-        problems.extend(error.problems)
-    if problems:
-        raise ConfigError(sorted(problems))
-    return Loaded(rules=rules, files=tuple(files))
-
-
-def fingerprint(path: Path) -> str:
-    """Return a digest of what `load([path])` would read now; it changes when a file does."""
-    digest = sha256()
-    for file in _files_of(path, []):
-        content = _read(file, [])
-        digest.update(f"{file}\0".encode())
-        digest.update(b"unreadable" if content is None else sha256(content).digest())
-    return digest.hexdigest()
+            if content is not None:
+                files.append((str(file), content))
+    return Sources(files=tuple(files), problems=tuple(problems))
 
 
 def parse(content: bytes, name: str, problems: list[Problem]) -> Node | None:
@@ -103,9 +85,6 @@ def parse(content: bytes, name: str, problems: list[Problem]) -> Node | None:
         problems.append(
             Problem(file=name, message=f"error loading config file: not YAML text: {text}")
         )
-        return None
-    except RecursionError:
-        problems.append(Problem(file=name, message="nests too deep to read; flatten it"))
         return None
     if len(nodes) > 1:
         line = nodes[1].start_mark.line + 1

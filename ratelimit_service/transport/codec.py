@@ -40,11 +40,11 @@ def decode(request: bytes) -> tuple[str, tuple[Descriptor, ...]]:
             "the message is not an envoy.service.ratelimit.v3.RateLimitRequest"
         ) from error
     if not message.domain:
-        raise _invalid("domain", "rate limit domain must not be empty")
+        raise _wrong("domain", "rate limit domain must not be empty")
     if not message.descriptors:
-        raise _invalid("descriptors", "rate limit descriptor list must not be empty")
+        raise _wrong("descriptors", "rate limit descriptor list must not be empty")
     if len(message.descriptors) > MAX_DESCRIPTORS:
-        raise _invalid("descriptors", f"more than {MAX_DESCRIPTORS} descriptors in one request")
+        raise _wrong("descriptors", f"more than {MAX_DESCRIPTORS} descriptors in one request")
     # Per request 0 means "not given", so 1; per descriptor a present 0 means "only look".
     hits = max(1, message.hits_addend)
     return message.domain, tuple(
@@ -57,7 +57,7 @@ def _descriptor(
     message: ratelimit_pb2.RateLimitDescriptor, request_hits: int, field: str
 ) -> Descriptor:
     if len(message.entries) > MAX_ENTRIES:
-        raise _invalid(f"{field}.entries", f"more than {MAX_ENTRIES} entries in one descriptor")
+        raise _wrong(f"{field}.entries", f"more than {MAX_ENTRIES} entries in one descriptor")
     hits = message.hits_addend.value if message.HasField("hits_addend") else request_hits
     override = None
     if message.HasField("limit"):
@@ -65,7 +65,7 @@ def _descriptor(
         try:
             unit = Unit(message.limit.unit)
         except ValueError as error:
-            raise _invalid(
+            raise _wrong(
                 f"{field}.limit.unit", "invalid rate limit unit; send SECOND to YEAR"
             ) from error
         override = Limit(requests_per_unit=message.limit.requests_per_unit, unit=unit)
@@ -76,7 +76,8 @@ def _descriptor(
     )
 
 
-def _invalid(field: str, description: str) -> InvalidRequest:
+def _wrong(field: str, description: str) -> InvalidRequest:
+    # Without the field's name in front: the first two texts are the reference's.
     violation = FieldViolation(field=field, description=description)
     return InvalidRequest(description, violations=(violation,))
 
@@ -87,8 +88,9 @@ class PlanMemo:
     Two dicts in turn instead of an ordered one: a hit is one look-up and moves nothing.
     """
 
-    MAX_PLANS = 32_768  # per dict; at about 1 KiB a plan some 64 MiB in all
+    MAX_PLANS = 16_384  # per dict; at most 2.5 KiB each with its key, so 80 MiB in all
     MAX_REQUEST_BYTES = 1024  # Envoy's are some 30 to 300; a larger one is not worth its room
+    MAX_ITEMS = 4  # some 250 bytes each
 
     def __init__(self, make: Callable[[RuleSet, bytes], Plan]) -> None:
         self._make = make
@@ -104,7 +106,7 @@ class PlanMemo:
         if plan is not None:
             return plan
         plan = self._old.get(request) or self._make(rules, request)
-        if len(request) <= self.MAX_REQUEST_BYTES:
+        if len(request) <= self.MAX_REQUEST_BYTES and len(plan.items) <= self.MAX_ITEMS:
             if len(self._young) >= self.MAX_PLANS:
                 self._young, self._old = {}, self._young
             self._young[request] = plan

@@ -23,8 +23,8 @@ def run(paths: Sequence[Path], *, as_json: bool) -> int:
     problems: tuple[Problem, ...] = ()
     files = rules = 0
     try:
-        loaded = rules_file.load(paths)
-        files, rules = len(loaded.files), len(loaded.rules.rules())
+        sources = rules_file.read(paths)
+        files, rules = len(sources.files), len(sources.build().limited())
     except ConfigError as error:
         problems = error.problems
     if as_json:

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-from chassis.lua import load_script
 from ratelimit_service.core.bucket import EXACT, Bucket, Cell, Charge, refilled, take
 from ratelimit_service.core.limit import Limit, Unit
+from ratelimit_service.storage.take import SCRIPT, pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.servers import Server
 
-SOURCE = load_script("ratelimit_service.storage", "take.lua").source
+SOURCE = SCRIPT.source
 CLOCK = "redis.call('TIME')"
 TTL = "'PX', ttl)"
 START = 1_795_561_835_147_696
@@ -38,20 +38,13 @@ class LuaBuckets:
         self._script = client.register_script(by_the_tests_clock.replace(TTL, "'PX', ttl + 60000)"))
 
     def take(self, requests: list[list[Charge]], now_us: int) -> list[int]:
-        keys: dict[bytes, int] = {}
-        args: list[int] = []
-        for request in requests:
-            args.append(len(request))
-            for charge in request:
-                shape = charge.bucket
-                index = keys.setdefault(charge.key, len(keys) + 1)
-                args += (index, charge.cost, shape.full, shape.refill, shape.tick_us)
+        keys, args = pack(requests)
         with self.client.pipeline() as pipeline:
             pipeline.delete("clock")
             pipeline.rpush("clock", *divmod(now_us, 1_000_000))
             pipeline.pexpire("clock", 60_000)
             pipeline.execute()
-        met: list[int] = self._script(keys=list(keys), args=args)
+        met: list[int] = self._script(keys=keys, args=args)
         return met
 
 
@@ -97,8 +90,7 @@ def test_random_histories_agree(lua: LuaBuckets, seed: int) -> None:
         for number in range(6):
             stored = lua.client.get(f"bucket:{number}")
             cell = cells.get(b"bucket:%d" % number)
-            if stored is not None and cell is not None:
-                assert stored == b"%d %d %d" % (cell.debt, cell.stamp_us, cell.full)
+            assert stored == (cell and b"%d %d %d" % (cell.debt, cell.stamp_us, cell.full))
 
 
 def test_a_refused_request_writes_nothing(lua: LuaBuckets) -> None:

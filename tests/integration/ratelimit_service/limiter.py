@@ -80,11 +80,8 @@ class Limiter:
     async def ended(self) -> int:
         assert self.process is not None
         process = self.process
-        return await wait_until(
-            lambda: process.poll() is not None and (process.returncode, ""),
-            timeout=10,
-            description="it has ended",
-        ) and int(process.returncode)
+        await wait_until(lambda: process.poll() is not None, timeout=10, description="it has ended")
+        return process.returncode
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         assert self.process is not None

@@ -112,6 +112,15 @@ async def test_hostile_requests_do_no_harm(limiter: Limiter) -> None:
     assert "Traceback" not in limiter.said()
 
 
+async def test_many_large_requests_do_not_fail_each_other(limiter: Limiter) -> None:
+    many = [
+        limiter.ask(*({"client_id": f"{caller}-{n}"} for n in range(100))) for caller in range(100)
+    ]
+    answers = await asyncio.gather(limiter.ask({"client_id": "small"}), *many)
+    assert {answer.overall_code for answer in answers} == {OK}
+    assert {status.limit_remaining for answer in answers for status in answer.statuses} == {4}
+
+
 @pytest.mark.parametrize(
     "service", ["", "ratelimit", "envoy.service.ratelimit.v3.RateLimitService"]
 )

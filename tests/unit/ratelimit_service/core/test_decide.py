@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ratelimit_service.core.bucket import Cell, take
-from ratelimit_service.core.decide import PASS, Plan, Verdict, judge, plan, without_store
+from ratelimit_service.core.decide import Plan, Status, Verdict, judge, plan, without_store
 from ratelimit_service.core.descriptor import Descriptor
 from ratelimit_service.core.limit import UNLIMITED_REMAINING
 from tests.unit.ratelimit_service.core.test_rules import build
@@ -100,7 +100,7 @@ def test_unlimited_and_unmatched_need_no_store() -> None:
     assert not verdict.over
     free, nobody = verdict.statuses
     assert (free.remaining, free.limit) == (UNLIMITED_REMAINING, None)
-    assert nobody == PASS
+    assert nobody == Status()
 
 
 def test_a_refund_is_never_refused() -> None:

@@ -44,17 +44,19 @@ descriptors:
 def test_a_tree_is_read_as_written() -> None:
     root = build(NESTED).domains["shop"]
     client = root.children["client_id", None].rule
+    assert client is not None
     assert client.limit is not None
     assert (client.limit.unit, client.limit.requests_per_unit) == (Unit.MINUTE, 100)
     assert (client.limit.capacity, client.limit.name) == (20, "per client")
     assert client.on_store_failure is OnStoreFailure.ALLOW
     pay = root.children["path", "/pay"]
-    assert pay.rule.limit is None
-    exact = pay.children["client_id", "0123"].rule
+    assert pay.rule is None
+    exact = pay.children["client_id", "0123"]
     assert exact.path == "shop.path_/pay.client_id_0123"
-    assert exact.limit is not None
-    assert (exact.limit.unit, exact.limit.requests_per_unit) == (Unit.SECOND, 16)
-    assert pay.children["day", "yes"].rule.unlimited
+    assert exact.rule is not None
+    assert exact.rule.limit is not None
+    assert (exact.rule.limit.unit, exact.rule.limit.requests_per_unit) == (Unit.SECOND, 16)
+    assert pay.children["day", "yes"].rule is rules.UNLIMITED
 
 
 @pytest.mark.parametrize(

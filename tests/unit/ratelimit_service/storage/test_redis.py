@@ -33,19 +33,20 @@ class Door:
         self.error: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
+        self.gates: dict[int, asyncio.Event] = {}
         self.cells: dict[bytes, Cell] = {}
 
     async def run(
         self,
         script: Script,
         keys: Sequence[bytes],
-        args: Sequence[bytes | int | str],
-        timeout: float | None = None,  # noqa: ASYNC109  the port's
+        args: Sequence[int],
+        timeout_seconds: float | None = None,
     ) -> list[int]:
         assert script.name == "take"
-        assert timeout == 1.0
+        assert timeout_seconds == 1.0
         assert len({self.slot_of(key) for key in keys}) == 1, "a script call stays in one slot"
-        numbers = [int(arg) for arg in args]
+        numbers = list(args)
         requests: list[list[Charge]] = []
         while numbers:
             count = numbers.pop(0)
@@ -55,7 +56,7 @@ class Door:
                 request.append(Charge(keys[index - 1], BUCKET, cost))
             requests.append(request)
         self.batches.append(len(requests))
-        await self.gate.wait()
+        await self.gates.get(self.slot_of(keys[0]), self.gate).wait()
         if self.error:
             raise self.error
         return take(self.cells, requests, 1)
@@ -96,6 +97,16 @@ async def test_a_batch_is_bounded() -> None:
     buckets = batcher(door)
     await asyncio.gather(*(buckets.take([charge(b"k")], None) for _ in range(1200)))
     assert door.batches == [512, 512, 176]
+
+
+async def test_a_batch_is_bounded_by_its_charges_and_a_large_request_goes_alone() -> None:
+    door = Door()
+    buckets = batcher(door)
+    sizes = [500, 10, 3, 700, 1]
+    await asyncio.gather(
+        *(buckets.take([charge(b"%d" % n) for n in range(size)], None) for size in sizes)
+    )
+    assert door.batches == [2, 1, 1, 1]
 
 
 async def test_a_full_queue_refuses_instead_of_growing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +163,35 @@ async def test_callers_that_gave_up_while_waiting_are_not_charged() -> None:
     gone.cancel()
     assert await stays == [0]
     assert door.batches == [1]
+
+
+async def test_expired_takes_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MAX_WAITING", 3)
+    door = Door()
+    door.gate.clear()
+    buckets = batcher(door)
+    for _ in range(2):  # two calls are on the way, so what follows waits
+        buckets.take([charge(b"k")], 60.0)
+        await asyncio.sleep(0)
+    late = [buckets.take([charge(b"k")], 0.01) for _ in range(3)]
+    await asyncio.gather(*late, return_exceptions=True)
+    patient = buckets.take([charge(b"k")], None)
+    door.gate.set()
+    assert await patient == [BUCKET.cost(2)]
+
+
+async def test_a_slow_slot_does_not_hold_up_the_others() -> None:
+    door = Door(slots=2)
+    slow = asyncio.Event()
+    door.gates[1] = slow
+    buckets = batcher(door)
+    stuck = []
+    for _ in range(3):
+        stuck.append(buckets.take([charge(b"1")], None))
+        await asyncio.sleep(0)
+    assert await buckets.take([charge(b"0")], None) == [0]
+    slow.set()
+    await asyncio.gather(*stuck)
 
 
 async def test_in_a_cluster_each_slot_has_its_own_call_and_answers_come_in_order() -> None:

@@ -123,7 +123,7 @@ class Maker:
 
     def __call__(self, rules: RuleSet, request: bytes) -> Plan:
         self.made.append(request)
-        return Plan((), ())
+        return Plan((), (), refused=False)
 
 
 def test_a_known_request_is_not_parsed_again_until_the_rules_change() -> None:
