@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
-from chassis import log
+from chassis import log, workers
 from chassis.build import this_build
 from chassis.health import Health, Verdict
 from chassis.http import HttpServer
-from chassis.lifecycle import App, Step, run
+from chassis.lifecycle import App, Step
 from chassis.listen import Listen
 from chassis.metrics import Metrics
 from chassis.ops import ops_routes
@@ -35,7 +36,7 @@ _REFERENCE_HEALTH_NAME = "ratelimit"
 
 def main() -> int:
     """Run the service as the environment says; return the exit code."""
-    return run(lambda: build(os.environ))
+    return workers.main("ratelimit_service", lambda: build(os.environ), sys.argv[1:], os.environ)
 
 
 def build(environ: Mapping[str, str]) -> App:
@@ -64,6 +65,7 @@ def build(environ: Mapping[str, str]) -> App:
         [Service(add=register, servicer=servicer, name=SERVICE_NAME)],
         health=health,
         limits=settings.limits,
+        reuse_port=settings.worker.shares_ports,
     )
     _observe(metrics, limiter.counts)
     for room in (book, store, door, grpc_server):
@@ -84,6 +86,7 @@ def build(environ: Mapping[str, str]) -> App:
             Step(name="redis", start=door.open, close=close_redis),
             Step(name="health", start=health.open, close=health.close),
             *_listening(settings, grpc_server, main_http, ops_http),
+            workers.Membership(environ).step(),
         ),
     )
 
@@ -91,9 +94,16 @@ def build(environ: Mapping[str, str]) -> App:
 def _listening(
     settings: Settings, grpc_server: GrpcServer, main_http: HttpServer, ops_http: HttpServer
 ) -> tuple[Step, ...]:
-    ops = Listen(host=settings.debug_host, port=settings.debug_port, variable="DEBUG_PORT")
-    main = Listen(host=settings.http_host, port=settings.http_port, variable="PORT")
-    rpc = Listen(host=settings.grpc_host, port=settings.grpc_port, variable="GRPC_PORT")
+    shared = settings.worker.shares_ports
+    main = Listen(
+        host=settings.http_host, port=settings.http_port, variable="PORT", reuse_port=shared
+    )
+    rpc = Listen(
+        host=settings.grpc_host, port=settings.grpc_port, variable="GRPC_PORT", reuse_port=shared
+    )
+    # A worker's own, shared only with its successor while one takes over from the other.
+    own = settings.worker.own_port(settings.debug_port)
+    ops = Listen(host=settings.debug_host, port=own, variable="DEBUG_PORT", reuse_port=shared)
     return (
         Step(name="ops http", start=lambda: ops_http.start(ops), close=ops_http.close),
         Step(name="http", start=lambda: main_http.start(main), close=main_http.close),

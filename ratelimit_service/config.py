@@ -9,6 +9,7 @@ from chassis.log import LogSettings
 from chassis.redis_settings import RedisSettings
 from chassis.server import GrpcLimits
 from chassis.settings import duration_between, flag, group, path, port, setting, text
+from chassis.workers import WorkerSettings
 
 __all__ = ["Settings"]
 
@@ -64,6 +65,7 @@ class Settings:
     log: LogSettings = group(LogSettings)
     limits: GrpcLimits = group(GrpcLimits)
     redis: RedisSettings = group(RedisSettings)
+    worker: WorkerSettings = group(WorkerSettings)
 
     @property
     def rules_directory(self) -> Path:

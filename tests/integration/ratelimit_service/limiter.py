@@ -65,10 +65,10 @@ class Limiter:
     def write(self, text: str, name: str = "shop.yaml") -> None:
         (self.rules / name).write_text(text)
 
-    def start(self) -> None:
+    def start(self, *arguments: str) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ratelimit_service"],
+                [sys.executable, "-m", "ratelimit_service", *arguments],
                 env=self._environ,
                 stdout=log,
                 stderr=log,
