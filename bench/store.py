@@ -22,7 +22,7 @@ from ratelimit_service.core.limit import Limit, Unit
 from ratelimit_service.storage.redis import RedisBuckets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from ratelimit_service.service import BucketStore
 
@@ -83,14 +83,28 @@ async def _measure(name: str, store: BucketStore, watch: redis.Redis, takes: int
 
 
 async def _charge(store: BucketStore, takes: int) -> None:
-    numbers = iter(range(takes))
-    await asyncio.gather(*(_call(store, numbers) for _ in range(CALLERS)))
+    """Have CALLERS charges in flight until `takes` are done."""
+    finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    left, numbers = takes, iter(range(takes))
 
+    def begin() -> None:
+        number = next(numbers, None)
+        if number is not None:
+            key = b"rate_limit:{%032x}:minute" % (number % CLIENTS)
+            store.take((Charge(key, BUCKET, BUCKET.cost(1)),), None, done)
 
-async def _call(store: BucketStore, numbers: Iterator[int]) -> None:
-    for number in numbers:
-        key = b"rate_limit:{%032x}:minute" % (number % CLIENTS)
-        await store.take((Charge(key, BUCKET, BUCKET.cost(1)),), None)
+    def done(_met: Sequence[int], error: BaseException | None) -> None:
+        nonlocal left
+        left -= 1
+        if error is not None and not finished.done():
+            finished.set_exception(error)
+        elif not left:
+            finished.set_result(None)
+        begin()
+
+    for _ in range(CALLERS):
+        begin()
+    await finished
 
 
 def _server(watch: redis.Redis) -> tuple[int, float]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ratelimit_service.core.bucket import Charge
     from ratelimit_service.core.rules import RuleSet
+    from ratelimit_service.service import Done
 
 
 class UnbatchedBuckets:
@@ -33,14 +34,17 @@ class UnbatchedBuckets:
         pool = BlockingConnectionPool(port=port, max_connections=100, timeout=None)
         self._client = Redis.from_pool(pool)
         self._take = self._client.register_script(take.SCRIPT.source)
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def take(
-        self, charges: Sequence[Charge], timeout_seconds: float | None  # noqa: ARG002
-    ) -> Sequence[int]:  # fmt: skip
+    def take(self, charges: Sequence[Charge], timeout_seconds: float | None, done: Done) -> None:  # noqa: ARG002
         """Charge, as BucketStore.take promises."""
+        task = asyncio.get_running_loop().create_task(self._run(charges, done))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, charges: Sequence[Charge], done: Done) -> None:
         keys, args = take.pack([charges])
-        met: Sequence[int] = await self._take(keys=keys, args=args)
-        return met
+        done(await self._take(keys=keys, args=args), None)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from chassis.clock import Clock
     from ratelimit_service.core.bucket import Cell, Charge
+    from ratelimit_service.service import Done
 
 
 class MemoryBuckets:
@@ -24,10 +25,12 @@ class MemoryBuckets:
         self._clock = clock
         self._cells: dict[bytes, Cell] = {}
 
-    async def take(
+    def take(
         self,
         charges: Sequence[Charge],
         timeout_seconds: float | None,  # noqa: ARG002  the port's; nothing waits here
-    ) -> Sequence[int]:
+        done: Done,
+    ) -> None:
         """Charge, as BucketStore.take promises."""
-        return bucket.take(self._cells, [charges], int(self._clock.now() * 1_000_000))
+        now_us = int(self._clock.now() * 1_000_000)
+        done(bucket.take(self._cells, [charges], now_us), None)

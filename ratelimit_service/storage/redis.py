@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chassis.lua import Script
     from chassis.metrics import Metrics
     from ratelimit_service.core.bucket import Charge
+    from ratelimit_service.service import Done
 
 MAX_WAITING = 10_000  # charges; an eighth of a second at 80,000/s: Envoy has given up long before
 # Charges a script call: Redis serves nobody else for the 4 ms they take; and Lua's unpack() of the
@@ -56,10 +57,17 @@ class Scripts(Protocol):
 class _Take:
     """One request on its way: its answer so far, and how many parts are still out."""
 
-    answer: asyncio.Future[Sequence[int]]
+    done: Done
     deadline: float
     parts_out: int = 1
     met: list[int] = field(default_factory=list)
+    answered: bool = False
+
+    def answer(self, met: Sequence[int], error: BaseException | None) -> None:
+        """Answer it, unless its time was up before."""
+        if not self.answered:
+            self.answered = True
+            self.done(met, error)
 
 
 @dataclass(slots=True, eq=False)
@@ -104,21 +112,17 @@ class RedisBuckets:
         self._alarm: asyncio.TimerHandle | None = None
         self.counts = BatchCounts()
 
-    def take(
-        self, charges: Sequence[Charge], timeout_seconds: float | None
-    ) -> asyncio.Future[Sequence[int]]:
+    def take(self, charges: Sequence[Charge], timeout_seconds: float | None, done: Done) -> None:
         """Queue `charges` for the flush of this turn, as BucketStore.take promises."""
         if self._charges_waiting >= MAX_WAITING:
             self.counts.refused_full += 1
-            raise Exhausted(
-                f"{MAX_WAITING} charges wait for Redis already; slow down or add replicas",
-                reason="QUEUE_FULL",
-            )
+            done((), _queue_full())
+            return
         loop = asyncio.get_running_loop()
         patience = self._timeout_seconds
         if timeout_seconds is not None:
             patience = min(patience, max(0.0, timeout_seconds) * _DEADLINE_SHARE)
-        request = _Take(loop.create_future(), loop.time() + patience)
+        request = _Take(done, loop.time() + patience)
         self._charges_waiting += len(charges)
         self.counts.takes += 1
         if len(charges) == 1:
@@ -127,7 +131,6 @@ class RedisBuckets:
             self._split(loop, request, charges)
         if self._alarm is None or request.deadline < self._alarm.when():
             self._set_alarm(loop, request.deadline)
-        return request.answer
 
     async def close(self) -> None:
         """Wait for what is on the way; nothing new may come."""
@@ -186,7 +189,7 @@ class RedisBuckets:
             while lane.waiting and (len(lane.waiting[0].charges) <= room or not parts):
                 part = lane.waiting.popleft()
                 self._charges_waiting -= len(part.charges)
-                if not part.take.answer.done():  # else expired, or the caller went away
+                if not part.take.answered:  # else its time was up while it waited
                     parts.append(part)
                     room -= len(part.charges)
             if parts:
@@ -215,8 +218,7 @@ class RedisBuckets:
         if error is not None:
             self.counts.failed_batches += 1
             for part in parts:
-                if not part.take.answer.done():
-                    part.take.answer.set_exception(_own(error))
+                part.take.answer((), _own(error))
         else:
             self._deliver(parts, task.result())
         if lane.waiting and not lane.flush_due:
@@ -235,8 +237,8 @@ class RedisBuckets:
                     request.met[place] = debt
             start = stop
             request.parts_out -= 1
-            if not request.parts_out and not request.answer.done():
-                request.answer.set_result(request.met)
+            if not request.parts_out:
+                request.answer(request.met, None)
 
     def _set_alarm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
         """Watch the earliest deadline. One timer for all: a timer a request costs 2 us each."""
@@ -254,11 +256,11 @@ class RedisBuckets:
         sent = [part for _, parts in self._batches.values() for part in parts]
         for part in waiting + sent:
             request = part.take
-            if request.answer.done():
+            if request.answered:
                 continue
             if request.deadline <= now:
                 self.counts.expired += 1
-                request.answer.set_exception(_too_late())
+                request.answer((), _too_late())
             elif next_deadline is None or request.deadline < next_deadline:
                 next_deadline = request.deadline
         for lane in self._lanes.values():
@@ -268,7 +270,7 @@ class RedisBuckets:
 
     def _drop_answered(self, lane: _Lane) -> None:
         """Give the room of takes that need no answer any more to those that come."""
-        kept = deque(part for part in lane.waiting if not part.take.answer.done())
+        kept = deque(part for part in lane.waiting if not part.take.answered)
         self._charges_waiting -= sum(len(part.charges) for part in lane.waiting)
         self._charges_waiting += sum(len(part.charges) for part in kept)
         lane.waiting = kept
@@ -279,6 +281,13 @@ def _own(error: BaseException) -> BaseException:
     if isinstance(error, SluiceError):
         return type(error)(error.message, reason=error.reason, metadata=error.metadata)
     return error
+
+
+def _queue_full() -> Exhausted:
+    return Exhausted(
+        f"{MAX_WAITING} charges wait for Redis already; slow down or add replicas",
+        reason="QUEUE_FULL",
+    )
 
 
 def _too_late() -> Unavailable:

@@ -13,6 +13,7 @@ from ratelimit_service.core.bucket import Bucket, Charge
 from ratelimit_service.core.limit import Limit, Unit
 from ratelimit_service.storage.memory import MemoryBuckets
 from ratelimit_service.storage.redis import RedisBuckets
+from tests.taking import take
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -48,29 +49,29 @@ async def store(request: pytest.FixtureRequest, valkey: Server) -> AsyncIterator
 
 
 async def test_a_charge_meets_the_debt_before_it(store: BucketStore) -> None:
-    assert [left((await store.take([charge(b"k", 3)], None))[0]) for _ in range(3)] == [10, 7, 4]
+    assert [left((await take(store, [charge(b"k", 3)], None))[0]) for _ in range(3)] == [10, 7, 4]
 
 
 async def test_a_request_is_charged_wholly_or_not_at_all(store: BucketStore) -> None:
-    await store.take([charge(b"b", 9)], None)
-    met = await store.take([charge(b"a", 2), charge(b"b", 2)], None)
+    await take(store, [charge(b"b", 9)], None)
+    met = await take(store, [charge(b"a", 2), charge(b"b", 2)], None)
     assert [left(debt) for debt in met] == [10, 1], "the second does not fit"
-    met = await store.take([charge(b"a", 0), charge(b"b", 0)], None)
+    met = await take(store, [charge(b"a", 0), charge(b"b", 0)], None)
     assert [left(debt) for debt in met] == [10, 1], "so the first was not charged"
 
 
 async def test_looking_and_giving_back(store: BucketStore) -> None:
-    await store.take([charge(b"k", 4)], None)
-    await store.take([charge(b"k", 0)], None)
-    await store.take([charge(b"k", -3)], None)
-    assert left((await store.take([charge(b"k", 0)], None))[0]) == 9
-    await store.take([charge(b"k", -10)], None)
-    assert left((await store.take([charge(b"k", 0)], None))[0]) == 10
+    await take(store, [charge(b"k", 4)], None)
+    await take(store, [charge(b"k", 0)], None)
+    await take(store, [charge(b"k", -3)], None)
+    assert left((await take(store, [charge(b"k", 0)], None))[0]) == 9
+    await take(store, [charge(b"k", -10)], None)
+    assert left((await take(store, [charge(b"k", 0)], None))[0]) == 10
 
 
 async def test_concurrent_requests_get_exactly_what_there_is(store: BucketStore) -> None:
     async def fits() -> bool:
-        (debt,) = await store.take([charge(b"k")], 5.0)
+        (debt,) = await take(store, [charge(b"k")], 5.0)
         return debt + BUCKET.cost(1) <= BUCKET.full
 
     passed = await asyncio.gather(*(fits() for _ in range(300)))

@@ -9,7 +9,7 @@ import pytest
 from chassis.errors import Exhausted, SluiceError, Unavailable
 from ratelimit_service.core.bucket import Cell, Charge, take
 from ratelimit_service.core.descriptor import Descriptor
-from ratelimit_service.service import Limiter
+from ratelimit_service.service import Done, Limiter
 from tests.unit.ratelimit_service.core.test_decide import RULES
 
 if TYPE_CHECKING:
@@ -22,15 +22,16 @@ class Store:
     """A BucketStore with a frozen clock and a failure switch."""
 
     def __init__(self) -> None:
-        self.error: SluiceError | None = None
+        self.error: Exception | None = None
         self.cells: dict[bytes, Cell] = {}
         self.asked = 0
 
-    async def take(self, charges: Sequence[Charge], timeout_seconds: float | None) -> Sequence[int]:
+    def take(self, charges: Sequence[Charge], timeout_seconds: float | None, done: Done) -> None:
         self.asked += 1
         if self.error:
-            raise self.error
-        return take(self.cells, [charges], 1)
+            done((), self.error)
+        else:
+            done(take(self.cells, [charges], 1), None)
 
 
 class Rules:
@@ -72,6 +73,13 @@ async def test_rules_decide_when_the_store_does_not(trouble: SluiceError) -> Non
     counts = limiter.counts
     assert (counts.store_failures, counts.allowed_without_store) == (3, 1)
     assert counts.denied_without_store == 1
+
+
+async def test_a_bug_in_the_store_is_not_taken_for_its_absence() -> None:
+    store = Store()
+    store.error = ZeroDivisionError("a bug")
+    with pytest.raises(ZeroDivisionError):
+        await over(Limiter(Rules(RULES), store), "open")
 
 
 async def test_without_rules_the_service_is_unavailable() -> None:
