@@ -1,0 +1,207 @@
+"""The transport bench: fastlane and grpc.aio side by side, driven by h2load.
+
+`python -m bench.transport [--calls N]`. CPU is the server's own, user and system, from the kernel;
+the client's is not counted. Calls a core is what one core would answer if the server had it alone:
+one million over CPU microseconds a call. Interleaved rounds, best of each: other programs on the
+machine can only make a round slower.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psutil
+from google.protobuf.wrappers_pb2 import BytesValue, Int32Value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ROOT: Final = Path(__file__).parents[1]
+_STREAM: Final = 1_000
+_ROUNDS: Final = 3
+_SECONDS: Final = 120
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """What h2load sends."""
+
+    path: str
+    message: bytes
+    connections: int = 4
+    streams: int = 64
+    messages: int = 1
+    """Messages a call moves."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """What came of it."""
+
+    calls_a_second: float
+    cpu_us: float
+    """The server's CPU microseconds a message."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """A figure that is promised."""
+
+    name: str
+    value: float
+    limit: float
+    at_least: bool
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the promise is kept."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+ECHO: Final = Load(path="Echo", message=BytesValue(value=bytes(32)).SerializeToString())
+RAW: Final = Load(path="Raw", message=ECHO.message)
+BATCH: Final = Load(path="Batch", message=ECHO.message)
+ALONE: Final = Load(path="Echo", message=ECHO.message, connections=1, streams=1)
+COUNT: Final = Load(
+    path="Count",
+    message=Int32Value(value=_STREAM).SerializeToString(),
+    streams=4,
+    messages=_STREAM,
+)
+
+
+class EchoServer:
+    """A server process and how much CPU it has used."""
+
+    def __init__(self, kind: str) -> None:
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", "bench.echo_server", kind],
+            cwd=_ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if self._popen.stdout is None:
+            raise RuntimeError("no pipe")
+        self.port = int(self._popen.stdout.readline())
+        self._process = psutil.Process(self._popen.pid)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """User and system time so far."""
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    def stop(self) -> None:
+        """End the process."""
+        self._popen.terminate()
+        self._popen.wait(10)
+
+
+def measure(server: EchoServer, load: Load, calls: int) -> Figure:
+    """Run h2load once."""
+    with tempfile.NamedTemporaryFile() as body:
+        body.write(b"\x00" + len(load.message).to_bytes(4, "big") + load.message)
+        body.flush()
+        before = server.cpu_seconds
+        done = subprocess.run(
+            [  # noqa: S607 - whichever h2load the machine has
+                "h2load",
+                *("-c", str(load.connections), "-m", str(load.streams), "-n", str(calls)),
+                *("-H", "content-type: application/grpc", "-H", "te: trailers"),
+                *("-d", body.name, f"http://127.0.0.1:{server.port}/bench.Echo/{load.path}"),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=True,
+        )
+        cpu = server.cpu_seconds - before
+    rate = re.search(r"([0-9.]+) req/s", done.stdout)
+    if rate is None or f"{calls} succeeded" not in done.stdout:
+        raise RuntimeError(f"h2load failed:\n{done.stdout}")
+    messages = calls * load.messages
+    return Figure(calls_a_second=float(rate[1]) * load.messages, cpu_us=cpu / messages * 1e6)
+
+
+def best(figures: Sequence[Figure]) -> Figure:
+    """Return the round that was disturbed least."""
+    return min(figures, key=lambda figure: figure.cpu_us)
+
+
+def run(calls: int) -> list[Target]:
+    """Measure everything and print it; returns the promises."""
+    rows = [
+        ("unary, drop-in", "fastlane", ECHO, calls),
+        ("unary, raw bytes", "fastlane", RAW, calls),
+        ("unary, batch", "fastlane", BATCH, calls),
+        ("unary, grpc.aio", "grpcio", ECHO, calls // 10),
+        ("one in flight, drop-in", "fastlane", ALONE, calls // 20),
+        ("one in flight, grpc.aio", "grpcio", ALONE, calls // 20),
+        ("stream messages, drop-in", "fastlane", COUNT, calls // 500),
+        ("stream messages, grpc.aio", "grpcio", COUNT, calls // 2_000),
+    ]
+    servers = {kind: EchoServer(kind) for kind in ("fastlane", "grpcio")}
+    try:
+        rounds = [
+            {name: measure(servers[kind], load, count) for name, kind, load, count in rows}
+            for _ in range(_ROUNDS)
+        ]
+    finally:
+        for server in servers.values():
+            server.stop()
+    figures = {name: best([one[name] for one in rounds]) for name, *_ in rows}
+    print(f"{'':28}{'a second':>12}{'CPU us':>10}{'a core':>12}")
+    for name, figure in figures.items():
+        core = 1e6 / figure.cpu_us
+        print(f"{name:28}{figure.calls_a_second:12,.0f}{figure.cpu_us:10.2f}{core:12,.0f}")
+    return promises(figures)
+
+
+def promises(figures: dict[str, Figure]) -> list[Target]:
+    """Return each promise with what was measured."""
+    unary, aio = figures["unary, drop-in"], figures["unary, grpc.aio"]
+    raw = figures["unary, raw bytes"]
+    stream, aio_stream = figures["stream messages, drop-in"], figures["stream messages, grpc.aio"]
+    alone, aio_alone = figures["one in flight, drop-in"], figures["one in flight, grpc.aio"]
+    ratio = aio_stream.cpu_us / stream.cpu_us
+    speed = alone.calls_a_second / aio_alone.calls_a_second
+    return [
+        Target(name="drop-in, CPU us a call", value=unary.cpu_us, limit=12, at_least=False),
+        Target(name="raw, CPU us a call", value=raw.cpu_us, limit=6, at_least=False),
+        Target(
+            name="drop-in over grpc.aio, calls a core",
+            value=aio.cpu_us / unary.cpu_us,
+            limit=10,
+            at_least=True,
+        ),
+        Target(name="stream messages a core", value=ratio, limit=5, at_least=True),
+        Target(name="one in flight, speed over grpc.aio", value=speed, limit=1, at_least=True),
+        Target(name="one in flight, CPU us a call", value=alone.cpu_us, limit=120, at_least=False),
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the bench; returns 1 if a promise is broken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=100_000)
+    if shutil.which("h2load") is None:
+        print("h2load is missing: apt install nghttp2-client")
+        return 2
+    targets = run(parser.parse_args(arguments).calls)
+    for target in targets:
+        sign = ">=" if target.at_least else "<="
+        verdict = "ok" if target.is_met else "MISSED"
+        print(f"{target.name:40}{target.value:10.2f} {sign} {target.limit:<8g}{verdict}")
+    return 0 if all(target.is_met for target in targets) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

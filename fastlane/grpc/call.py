@@ -1,0 +1,323 @@
+"""One call: the request as it arrives, the response as it leaves, and how either can end early.
+
+A call is over once its status is decided: by the handler, by its deadline, by the peer's reset or
+by the end of the connection, whichever comes first. Whatever comes later is ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from fastlane.grpc import messages, status
+from fastlane.grpc.intake import Intake
+from fastlane.grpc.messages import PREFIX_BYTES, SHORT_PREFIXES, prefix_of
+from fastlane.grpc.metadata import MetadataError
+from fastlane.grpc.status import OK_HEAD, OK_TAIL, Abort, StatusCode
+from fastlane.h2 import ErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from fastlane.grpc.context import Context
+    from fastlane.grpc.engine import Engine
+    from fastlane.grpc.link import Link
+    from fastlane.grpc.metadata import Metadata
+    from fastlane.grpc.plan import Plan
+    from fastlane.h2.stream import Stream
+
+    MetadataLike = Iterable[tuple[str, str | bytes]] | None
+
+# How much a stream may write before others get a turn: a handler whose writes never wait would
+# otherwise hold the loop for as long as the peer's window lasts.
+_TURN_MESSAGES: Final = 64
+_TURN_BYTES: Final = 65_536
+
+
+class Call:
+    """One call. Batch handlers read `message`, `deadline` and `metadata`; the rest is inner."""
+
+    __slots__ = (
+        "_drained",
+        "_intake",
+        "_turn_bytes",
+        "_turn_messages",
+        "callbacks",
+        "cancelled",
+        "context",
+        "deadline",
+        "encoding",
+        "engine",
+        "headers_sent",
+        "link",
+        "message",
+        "over",
+        "plan",
+        "stream",
+        "task",
+        "waits",
+    )
+
+    def __init__(self, link: Link, engine: Engine, stream: Stream, plan: Plan) -> None:
+        self.link = link
+        self.engine = engine
+        self.stream = stream
+        self.plan = plan
+        self.message = b""
+        """The request, of a method that takes one."""
+        self.deadline: float | None = None
+        """When the caller stops waiting, in seconds of the loop's clock."""
+        if plan.timeout is not None:
+            self.deadline = stream.opened_at + plan.timeout
+        self.over = False
+        self.cancelled = False
+        self.headers_sent = False
+        self.encoding: bytes | None = None
+        """How response messages are compressed."""
+        self.task: asyncio.Task[None] | None = None
+        self.waits: asyncio.Future[Any] | None = None
+        """What a raw handler returned and has not resolved."""
+        self.context: Context | None = None
+        self.callbacks: list[Callable[[], None]] | None = None
+        self._intake: Intake | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._turn_bytes = 0
+        self._turn_messages = 0
+
+    @property
+    def metadata(self) -> Metadata:
+        """The caller's metadata."""
+        return self.plan.metadata
+
+    # -- the request arrives -----------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Take the head, where more is to be done than wait for one message."""
+        engine = self.engine
+        if engine.compression in self.plan.accepts:
+            self.encoding = engine.compression
+        if engine.calls > engine.max_calls:
+            self.fail(Abort(StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!"))
+        elif self.plan.is_simple:
+            return
+        elif self.plan.refusal is not None:
+            self.fail(self.plan.refusal)
+        else:
+            self._open_intake()
+            self.on_wait()
+            engine.crew.add(self)
+
+    def on_data(self, data: bytes, *, ended: bool) -> None:
+        """Take body bytes."""
+        if self.over:
+            self.link.core.consume(self.stream, len(data))
+            return
+        size = len(data) - PREFIX_BYTES
+        if (
+            ended
+            and self._intake is None
+            and size >= 0
+            and data[0] == 0
+            and int.from_bytes(data[1:5], "big") == size
+        ):
+            # One whole message and the end, as every unary call is sent: 0.5 us instead of 4.
+            limit = self.engine.options.max_receive
+            if limit is None or size <= limit:
+                self.message = data[5:]
+                if self.plan.is_batch:
+                    self.engine.batches.add(self)
+                else:
+                    self.engine.crew.add(self)
+                return
+        self._feed(data, ended=ended)
+
+    def on_end(self) -> None:
+        """Take the end of a request that came without data: trailers, or a bare head."""
+        if not self.over:
+            self._feed(b"", ended=True)
+
+    def _feed(self, data: bytes, *, ended: bool) -> None:
+        intake = self._intake or self._open_intake()
+        try:
+            intake.feed(data, ended=ended)
+            message = intake.take_only() if self.plan.is_simple else None
+            self.link.charge(intake.recharge())
+        except Abort as fault:
+            self.fail(fault)
+            self._cancel_handler()
+            return
+        if message is not None:
+            self.message = message
+            self._dispatch()
+
+    def _open_intake(self) -> Intake:
+        limit = self.engine.options.max_receive
+        self._intake = Intake(self.link.core, self.stream, self.plan.encoding, limit)
+        return self._intake
+
+    def _dispatch(self) -> None:
+        if self.plan.is_batch:
+            self.engine.batches.add(self)
+        else:
+            self.engine.crew.add(self)
+
+    async def read(self) -> bytes | None:
+        """Return the next request message, or None after the last."""
+        if self._intake is None:
+            return None
+        message = await self._intake.read(self.engine.loop)
+        if not self.over:
+            self.link.charge(self._intake.recharge())
+        self.link.touch()
+        return message
+
+    @property
+    def has_message(self) -> bool:
+        """Whether `read` would return a message at once."""
+        return self._intake is not None and bool(self._intake.inbox)
+
+    # -- the handler runs --------------------------------------------------------------------
+
+    def start(self) -> Coroutine[Any, Any, Any] | None:
+        """Start the handler; returns what is left to run, if anything."""
+        return self.plan.start(self)
+
+    def on_error(self, error: BaseException) -> None:
+        """Turn what the handler raised into a status."""
+        self.engine.on_error(self, error)
+
+    def on_wait(self) -> None:
+        """Watch the deadline of a handler that did not finish at once."""
+        if self.deadline is not None and not self.over:
+            self.engine.deadlines.add(self, self.deadline)
+
+    # -- the response leaves -----------------------------------------------------------------
+
+    def respond(self, message: bytes) -> None:
+        """Send the one response of a call without metadata, and OK."""
+        if self.over:
+            return
+        engine = self.engine
+        size = len(message)
+        limit = engine.options.max_send
+        if limit is not None and size > limit:
+            self.fail(messages.too_large(size, limit))
+            return
+        if self.encoding is not None or self.headers_sent:
+            self.send(message)
+            self.finish(StatusCode.OK)
+            return
+        prefix = SHORT_PREFIXES[size] if size < 256 else prefix_of(size)
+        link = self.link
+        link.respond(self.stream, OK_HEAD, prefix, message, OK_TAIL)
+        self._decided()
+        if not link.touched:
+            link.touch()
+
+    on_result = respond  # what a raw handler returned
+
+    def send_headers(self, metadata: MetadataLike) -> None:
+        """Send the first fields of the response; MetadataError if they cannot be sent."""
+        if not self.over and not self.headers_sent:
+            block = status.head(metadata, self.encoding)
+            self.headers_sent = True
+            self.link.core.send_headers(self.stream, block)
+            self.link.touch()
+
+    def send(self, message: bytes, *, plain: bool = False) -> bool:
+        """Send a message; False asks to wait before the next."""
+        if self.over:
+            return True
+        limit = self.engine.options.max_send
+        if limit is not None and len(message) > limit:
+            raise messages.too_large(len(message), limit)
+        if not self.headers_sent:
+            self.send_headers(None)
+        if self.encoding is None or plain:
+            body = messages.prefixed(message)
+        else:
+            body = messages.compressed(message, self.encoding)
+        self._turn_messages += 1
+        self._turn_bytes += len(body)
+        self.link.touch()
+        return self.link.core.send_data(self.stream, body)
+
+    async def write(self, message: bytes, *, plain: bool = False) -> None:
+        """Send a message of a stream, at the pace of the peer and of the other calls."""
+        if not self.send(message, plain=plain):
+            self._drained = self.engine.loop.create_future()
+            await self._drained
+        elif self._turn_messages >= _TURN_MESSAGES or self._turn_bytes >= _TURN_BYTES:
+            await asyncio.sleep(0)
+        else:
+            return
+        self._turn_messages = self._turn_bytes = 0
+
+    def on_drained(self) -> None:
+        """Go on writing."""
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def finish(self, code: StatusCode, details: str = "", metadata: MetadataLike = None) -> None:
+        """Decide the status and send it; nothing happens if it is decided already."""
+        if self.over:
+            return
+        alone = not self.headers_sent
+        try:
+            block = status.tail(code, details, metadata, alone=alone)
+        except MetadataError as error:
+            block = status.tail(StatusCode.INTERNAL, str(error), alone=alone)
+        self._decided()
+        self.link.core.end(self.stream, block, hang_up=True)
+        self.link.touch()
+
+    def fail(self, abort: Abort) -> None:
+        """Decide the status that `abort` carries."""
+        self.finish(abort.code, abort.details, abort.trailing_metadata)
+
+    # -- it ends early -----------------------------------------------------------------------
+
+    def on_deadline(self) -> None:
+        """End the call: its caller has stopped waiting."""
+        self.abandon(StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+
+    def on_reset(self) -> None:
+        """End the call: its stream is gone."""
+        if not self.over:
+            self.cancelled = True
+            self._decided()
+        self._cancel_handler()
+
+    def abandon(self, code: StatusCode, details: str) -> None:
+        """End the call and its handler with a status."""
+        self.finish(code, details)
+        self._cancel_handler()
+
+    def cancel(self) -> None:
+        """End the call without a status."""
+        self.link.core.reset(self.stream, ErrorCode.CANCEL)
+        self.link.touch()
+        self.on_reset()
+
+    def _cancel_handler(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+        if self.waits is not None:
+            self.waits.cancel()
+
+    def _decided(self) -> None:
+        self.over = True
+        # Stream and context point back here: left alone, every call would be garbage that only
+        # the cycle collector finds, for a tenth of all CPU time.
+        self.stream.owner = None
+        self.context = None
+        engine = self.engine
+        engine.calls -= 1
+        if self.deadline is not None:
+            engine.deadlines.discard(self, self.deadline)
+        if self._intake is not None:
+            self.link.charge(-self._intake.charge)
+            self._intake.close()
+        if self.callbacks is not None:
+            for callback in self.callbacks:
+                engine.loop.call_soon(callback)

@@ -1,0 +1,61 @@
+"""What all connections of one server share."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from fastlane.grpc.crew import Crew
+from fastlane.grpc.deadlines import Deadlines
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
+
+    from fastlane.grpc.batches import Batches
+    from fastlane.grpc.call import Call
+    from fastlane.grpc.link import Link
+    from fastlane.grpc.options import Options
+    from fastlane.grpc.plan import Start
+    from fastlane.grpc.routes import Route, Router
+
+
+# Methods of one server; beyond it the starter is only made anew.
+_ROUTES = 4_096
+
+
+class Engine:
+    """The shared parts, wired once by the server."""
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        options: Options,
+        router: Router,
+        interceptors: Sequence[Any],
+        compression: bytes | None,
+        max_calls: int | None,
+        thread_pool: Executor | None,
+        batches: Batches,
+        starter: Callable[[Route | None], Start],
+        on_error: Callable[[Call, BaseException], None],
+    ) -> None:
+        self.loop = loop
+        self.options = options
+        self.router = router
+        self.interceptors = tuple(interceptors)
+        self.compression = compression
+        self.max_calls = math.inf if max_calls is None else max_calls
+        self.thread_pool = thread_pool
+        self.batches = batches
+        self.starter = lru_cache(maxsize=_ROUTES)(starter)
+        """What starts the calls of a route; routes of interceptors do not come here."""
+        self.on_error = on_error
+        self.crew = Crew(loop)
+        self.deadlines = Deadlines(loop)
+        self.links: set[Link] = set()
+        self.calls = 0
+        """Calls whose status has not been decided."""

@@ -1,0 +1,1 @@
+"""fastlane over real sockets: conformance, interoperability, abuse, contracts."""

@@ -1,0 +1,199 @@
+"""How a server starts, keeps its connections in order, and stops."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from grpc import aio
+
+import fastlane
+from fastlane.h2 import frames
+from tests.fastlane.client import Client
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+PATH = "/test.Service/Method"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[fastlane.Server]:
+    """Return a server that is not started."""
+    made = fastlane.server()
+    yield made
+    await made.stop(None)
+
+
+def add(server: fastlane.Server, handler: Any) -> None:
+    """Serve PATH with a grpc handler."""
+    server.add_registered_method_handlers("test.Service", {"Method": handler})
+
+
+def channel_to(port: int) -> Any:
+    """Return a channel of untyped messages."""
+    return aio.insecure_channel(f"127.0.0.1:{port}")
+
+
+async def call(target: str, message: bytes = b"x", **options: Any) -> bytes:
+    """Call PATH once."""
+    channel: Any
+    async with aio.insecure_channel(target) as channel:
+        return bytes(await channel.unary_unary(PATH)(message, timeout=10, **options))
+
+
+async def echo(request: bytes, _context: Any) -> bytes:
+    """Answer with the question."""
+    return request
+
+
+async def code_of(target: str, message: bytes = b"x") -> tuple[grpc.StatusCode, str]:
+    """Call PATH once and return how it failed."""
+    with pytest.raises(aio.AioRpcError) as caught:
+        await call(target, message)
+    return caught.value.code(), caught.value.details() or ""
+
+
+# -- its life -------------------------------------------------------------------------------------
+
+
+async def test_a_server_starts_once(server: fastlane.Server) -> None:
+    server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    with pytest.raises(RuntimeError):
+        await server.start()
+    with pytest.raises(RuntimeError):
+        server.add_insecure_port("127.0.0.1:0")
+
+
+async def test_a_server_that_never_started_stops() -> None:
+    server = fastlane.server()
+    server.add_insecure_port("127.0.0.1:0")
+    await server.stop(None)
+    assert await server.wait_for_termination(1) is False
+
+
+async def test_waiting_for_the_end_has_its_own_patience(server: fastlane.Server) -> None:
+    await server.start()
+    assert await server.wait_for_termination(0.01) is True
+
+
+async def test_a_second_stop_hurries_the_first(server: fastlane.Server) -> None:
+    begun = asyncio.Event()
+
+    async def handler(_request: bytes, _context: Any) -> bytes:
+        begun.set()
+        await asyncio.sleep(60)
+        return b""
+
+    add(server, grpc.unary_unary_rpc_method_handler(handler))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    calling = asyncio.ensure_future(code_of(f"127.0.0.1:{port}"))
+    await begun.wait()
+    slowly = asyncio.ensure_future(server.stop(60))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(server.stop(0), 5)
+    await asyncio.wait_for(slowly, 5)
+    code, _details = await calling
+    assert code is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_an_old_connection_is_replaced_without_losing_a_call() -> None:
+    peers: set[str] = set()
+
+    async def handler(request: bytes, context: Any) -> bytes:
+        peers.add(context.peer())
+        return request
+
+    server = fastlane.server(options=[("grpc.max_connection_age_ms", 100)])
+    add(server, grpc.unary_unary_rpc_method_handler(handler))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with channel_to(port) as channel:
+        method = channel.unary_unary(PATH)
+        while len(peers) < 3:
+            assert await method(b"x", timeout=10) == b"x"
+            await asyncio.sleep(0.001)
+    await server.stop(None)
+
+
+async def test_an_idle_connection_is_closed_when_told_to() -> None:
+    server = fastlane.server(options=[("grpc.max_connection_idle_ms", 50)])
+    add(server, grpc.unary_unary_rpc_method_handler(echo))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with channel_to(port) as channel:
+        assert await channel.unary_unary(PATH)(b"x") == b"x"
+        engine = server._engine
+        assert engine is not None
+        await wait_until(lambda: not engine.links, description="the connection is closed")
+        assert await channel.unary_unary(PATH)(b"x", wait_for_ready=True) == b"x"
+    await server.stop(None)
+
+
+async def test_a_silent_connection_does_not_hold_up_a_stop(server: fastlane.Server) -> None:
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    engine = server._engine
+    assert engine is not None
+    await wait_until(lambda: bool(engine.links), description="the connection is seen")
+    await asyncio.wait_for(server.stop(60), 5)
+    writer.close()
+
+
+async def test_a_peer_that_does_not_answer_keepalive_is_cut() -> None:
+    options = [("grpc.keepalive_time_ms", 50), ("grpc.keepalive_timeout_ms", 100)]
+    server = fastlane.server(options=options)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(frames.PREFACE + frames.settings({}))
+    received = await asyncio.wait_for(reader.read(-1), 5)
+    assert received.endswith(frames.ping(b"keepaliv", ack=False))
+    writer.close()
+    await server.stop(None)
+
+
+async def test_unfinished_requests_of_a_connection_are_bounded() -> None:
+    server = fastlane.server(options=[("fastlane.max_unfinished_bytes", 100_000)])
+    add(server, grpc.unary_unary_rpc_method_handler(echo))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    client = Client()
+    writer.write(frames.PREFACE + frames.settings({}))
+    body = b"\x00" + (1_000_000).to_bytes(4, "big") + bytes(16_000)
+    for stream_id in range(1, 17, 2):
+        writer.write(client.headers(stream_id) + client.data(stream_id, body))
+    received = b""
+    while b"Unfinished requests" not in received:
+        received += await asyncio.wait_for(reader.read(65_536), 5)
+    writer.write(client.headers(17) + client.data(17, bytes(5), end=True))
+    link = next(iter(server._engine.links)) if server._engine else None
+    assert link is not None
+    await wait_until(lambda: link._held <= 100_000, description="what was refused is let go")
+    writer.close()
+    await server.stop(None)
+
+
+async def test_a_peer_that_pings_too_much_is_told(server: fastlane.Server) -> None:
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    ping = frames.ping(bytes(8), ack=False)
+    writer.write(frames.PREFACE + frames.settings({}) + ping * 5)
+    received = await asyncio.wait_for(reader.read(-1), 5)
+    assert received.endswith(b"too_many_pings")
+    writer.close()
+
+
+def test_options_are_read_and_wrong_ones_named() -> None:
+    with pytest.raises(ValueError, match=r"grpc\.keepalive_time_ms"):
+        fastlane.server(options=[("grpc.keepalive_time_ms", "soon")])
+    fastlane.server(options=[("grpc.unknown", "ignored")])

@@ -1,0 +1,110 @@
+"""TLS and mutual TLS, with ALPN."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from grpc import aio
+
+import fastlane
+from tests.fastlane import certificates
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+PATH = "/test.Service/Method"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[fastlane.Server]:
+    """Return a server that is not started."""
+    made = fastlane.server()
+    yield made
+    await made.stop(None)
+
+
+def add(server: fastlane.Server, handler: Any) -> None:
+    """Serve PATH with a grpc handler."""
+    server.add_registered_method_handlers("test.Service", {"Method": handler})
+
+
+def channel_to(port: int) -> Any:
+    """Return a channel of untyped messages."""
+    return aio.insecure_channel(f"127.0.0.1:{port}")
+
+
+async def call(target: str, message: bytes = b"x", **options: Any) -> bytes:
+    """Call PATH once."""
+    channel: Any
+    async with aio.insecure_channel(target) as channel:
+        return bytes(await channel.unary_unary(PATH)(message, timeout=10, **options))
+
+
+async def echo(request: bytes, _context: Any) -> bytes:
+    """Answer with the question."""
+    return request
+
+
+async def code_of(target: str, message: bytes = b"x") -> tuple[grpc.StatusCode, str]:
+    """Call PATH once and return how it failed."""
+    with pytest.raises(aio.AioRpcError) as caught:
+        await call(target, message)
+    return caught.value.code(), caught.value.details() or ""
+
+
+# -- TLS ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> certificates.Certificates:
+    """Make certificates once."""
+    if not certificates.has_openssl():
+        pytest.skip("openssl makes the certificates: apt install openssl")
+    return certificates.make(tmp_path_factory.mktemp("certificates"))
+
+
+async def secure_call(port: int, credentials: grpc.ChannelCredentials) -> bytes:
+    """Call PATH over TLS."""
+    channel: Any
+    async with aio.secure_channel(f"localhost:{port}", credentials) as channel:
+        return bytes(await channel.unary_unary(PATH)(b"x", timeout=10))
+
+
+async def tell_identity(_request: bytes, context: Any) -> bytes:
+    """Answer with who the caller is."""
+    names = context.peer_identities()
+    return repr((context.peer_identity_key(), names)).encode()
+
+
+async def test_tls_serves_who_trusts_it(
+    server: fastlane.Server, made: certificates.Certificates
+) -> None:
+    add(server, grpc.unary_unary_rpc_method_handler(tell_identity))
+    port = server.add_secure_port("localhost:0", fastlane.ssl_server_credentials([made.server]))
+    await server.start()
+    credentials = grpc.ssl_channel_credentials(made.authority)
+    assert await secure_call(port, credentials) == b"(None, None)"
+
+
+async def test_mutual_tls_knows_its_caller_and_refuses_strangers(
+    server: fastlane.Server, made: certificates.Certificates
+) -> None:
+    add(server, grpc.unary_unary_rpc_method_handler(tell_identity))
+    credentials = fastlane.ssl_server_credentials(
+        [made.server], made.authority, require_client_auth=True
+    )
+    port = server.add_secure_port("localhost:0", credentials)
+    await server.start()
+    known = grpc.ssl_channel_credentials(made.authority, *made.client)
+    assert await secure_call(port, known) == b"('x509_subject_alternative_name', [b'someone'])"
+    with pytest.raises(aio.AioRpcError) as caught:
+        await secure_call(port, grpc.ssl_channel_credentials(made.authority))
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_credentials_that_cannot_be_read_say_what_to_use() -> None:
+    with pytest.raises(TypeError, match=r"fastlane\.ssl_server_credentials"):
+        fastlane.server().add_secure_port("127.0.0.1:0", object())
