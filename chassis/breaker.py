@@ -40,15 +40,9 @@ class CircuitBreaker:
     so that many processes do not try a recovering store in the same instant.
     """
 
-    __slots__ = ("_chance", "_failures", "_limit", "_opened", "_until", "state")
+    __slots__ = ("_chance", "_failures", "_opened", "_until", "state")
 
-    def __init__(
-        self,
-        *,
-        failures_to_open: int = FAILURES_TO_OPEN,
-        chance: Callable[[], float] = random.random,
-    ) -> None:
-        self._limit = failures_to_open
+    def __init__(self, *, chance: Callable[[], float] = random.random) -> None:
         self._chance = chance
         self._failures = 0
         self._opened = 0
@@ -76,7 +70,7 @@ class CircuitBreaker:
         """Count a call that was not answered."""
         self._failures += 1
         if self.state is BreakerState.HALF_OPEN or (
-            self.state is BreakerState.CLOSED and self._failures >= self._limit
+            self.state is BreakerState.CLOSED and self._failures >= FAILURES_TO_OPEN
         ):
             self._open(now)
 

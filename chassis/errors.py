@@ -12,14 +12,16 @@
     |   |-- Exhausted           a limit of ours is reached; retry later
     |   |-- Unavailable         a part we need is away; retry later
     |   `-- DeadlineExceeded    the caller's time ran out first
-    `-- OperatorError           the process cannot start or go on; the operator is told
-        |-- ConfigError         files with mistakes, every one as file:line:column: message
-        |-- SettingsError       environment variables with mistakes (chassis/settings.py)
-        `-- AddressInUse        a port or socket somebody else has (chassis/server.py)
+    |-- OperatorError           the process cannot start or go on; the operator is told
+    |   |-- ConfigError         files with mistakes, every one as file:line:column: message
+    |   |-- SettingsError       environment variables with mistakes (chassis/settings.py)
+    |   `-- ListenError         a port or socket that cannot be had (chassis/listen.py)
+    `-- RedisReplyError         Redis calls a command wrong (chassis/redis_replies.py): a bug,
+                                unless the storage that sent it expects it
 
 `chassis/status.py` holds the one table from the classes under SluiceError to gRPC codes.
 
-Anything else that is raised is a bug: it is never caught on purpose, and callers see INTERNAL.
+What is raised beside SluiceError and OperatorError is a bug: callers see INTERNAL.
 This module is the only one of the chassis that the pure `core` rooms import: standard library only.
 """
 

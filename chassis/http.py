@@ -1,11 +1,17 @@
-"""A small HTTP server for operators and `/json`: routes in, answers out, limits on everything.
+"""A small HTTP server for operators and `/json`: routes in, answers out.
 
 aiohttp is behind it and shows nowhere else, so that another server can take its place: a service
 sees only Request, Answer and Route.
+
+Bounded are the request line, each header, the body and the time it takes to come, the time a
+connection may idle between requests, and the time to stop. Not bounded, as aiohttp has nothing for
+it, are the number of connections and the time headers take to come: the ports are on the loopback
+interface unless told otherwise, and who opens them wider puts Envoy in front, which bounds both.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +28,9 @@ if TYPE_CHECKING:
 
 # A body of the reference's /json is a few hundred bytes; nobody uploads here.
 MAX_BODY_BYTES = 1024 * 1024
-# aiohttp's own defaults, said aloud: one header line, and how many of them.
+# The largest body at 1 Mbit/s; who is slower only holds a connection.
+BODY_SECONDS = 10.0
+# aiohttp's own default, said aloud: the request line, and each header.
 MAX_HEADER_BYTES = 8190
 # An idle keep-alive connection; scrapers come every 15 to 60 seconds.
 KEEPALIVE_SECONDS = 75.0
@@ -96,21 +104,18 @@ class HttpServer:
     A SluiceError of a handler becomes its HTTP code with a JSON body, anything else a neutral 500.
     """
 
-    def __init__(
-        self, routes: Mapping[str, Route], *, max_body_bytes: int = MAX_BODY_BYTES
-    ) -> None:
+    def __init__(self, routes: Mapping[str, Route]) -> None:
         self._exact = {path: route for path, route in routes.items() if not path.endswith("/*")}
         self._below = sorted(
             ((path[:-1], route) for path, route in routes.items() if path.endswith("/*")),
             key=lambda pair: -len(pair[0]),
         )
-        self._max_body_bytes = max_body_bytes
         self._runner: web.AppRunner | None = None
 
     async def start(self, listen: Listen) -> int:
         """Bind and serve; returns the port. ListenError when the address cannot be had."""
         check(listen)
-        app = web.Application(client_max_size=self._max_body_bytes)
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_route("*", "/{path:.*}", self._serve)
         runner = web.AppRunner(
             app,
@@ -165,16 +170,25 @@ class HttpServer:
                 headers={"Allow": allowed},
             )
         else:
-            request = Request(
-                method=raw.method,
-                path=raw.path,
-                query=dict(raw.query),
-                headers={name.lower(): value for name, value in raw.headers.items()},
-                body=await raw.read(),  # beyond the limit aiohttp answers 413
-            )
-            answer = await _answer(route.handler, request)
+            answer = await _call(route.handler, raw)
         headers = {"Content-Type": answer.content_type, **_ALWAYS, **answer.headers}
         return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+
+async def _call(handler: Handler, raw: web.Request) -> Answer:
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await raw.read()  # beyond the limit aiohttp answers 413
+    except TimeoutError:
+        return Answer.text(f"the body has not come within {BODY_SECONDS:g} s", status=408)
+    request = Request(
+        method=raw.method,
+        path=raw.path,
+        query=dict(raw.query),
+        headers={name.lower(): value for name, value in raw.headers.items()},
+        body=body,
+    )
+    return await _answer(handler, request)
 
 
 async def _answer(handler: Handler, request: Request) -> Answer:

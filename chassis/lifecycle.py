@@ -4,6 +4,8 @@
     a second one      exit now
     SIGHUP            reload, if the service can
 
+All of it ends within the app's `close_seconds` and a moment, whatever a reload or a thread does.
+
 What the operator can mend (settings, rule files, a used port) is told as plain text on stderr and
 an exit code: 2 for settings, 1 for the rest, never a traceback.
 
@@ -18,6 +20,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +32,12 @@ if TYPE_CHECKING:
 
     from chassis.health import Health
 
-# All closing together; a supervisor waits 5 seconds after SIGTERM before it kills.
+# All closing together. With EXIT_SECONDS it stays below the 5 seconds after which a supervisor
+# that waits for SIGTERM to be obeyed may kill.
 CLOSE_SECONDS = 4.0
+# When everything is closed: how long threads that cannot be cancelled may still take. What they
+# do is of no use to anybody any more.
+EXIT_SECONDS = 0.5
 
 log = get_logger(__name__)
 
@@ -49,24 +56,34 @@ class App:
     """A service put together: its steps in starting order, its health, and how to reload.
 
     `reload` runs at SIGHUP, one at a time; an OperatorError of it is logged and nothing changes.
+    It is cancelled when the process is told to stop. `close_seconds` is how long all closing
+    together may take; what has not closed by then is left behind.
     """
 
     name: str
     steps: tuple[Step, ...]
     health: Health
     reload: Callable[[], Awaitable[None]] | None = None
+    close_seconds: float = CLOSE_SECONDS
 
 
 def run(build: Callable[[], App]) -> int:
-    """Build the app in a new event loop (uvloop where there is one), run it, return the code."""
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_live(build))
-    except OperatorError as error:
-        print(error, file=sys.stderr)  # for the operator, whatever the log's format is
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+    """Build the app in a new event loop (uvloop where there is one), run it, return the code.
+
+    Does not return, but ends the process with that code, when threads are left that do not end.
+    """
+    bounds = _Bounds()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        try:
+            code = runner.run(_live(build, bounds))
+        except OperatorError as error:
+            print(error, file=sys.stderr)  # for the operator, whatever the log's format is
+            code = error.exit_code
+        except KeyboardInterrupt:
+            code = 130
+        bounds.exit_after(EXIT_SECONDS, code=code)
+    bounds.lift()
+    return code
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -77,50 +94,37 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return None
 
 
-async def _live(build: Callable[[], App]) -> int:
+async def _live(build: Callable[[], App], bounds: _Bounds) -> int:
     signals = _Signals()
     app = build()
     signals.install(reloads=app.reload is not None)
     started: list[Step] = []
-    clean = True
-    try:
-        starting = asyncio.create_task(_start(app, started), name="start")
-        stopping = asyncio.create_task(signals.stop.wait(), name="stop")
-        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            starting.result()
-            await _serve(app, signals, stopping)
-        else:
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
-        stopping.cancel()
-    except OperatorError:
-        raise
-    except Exception:
+    life = asyncio.create_task(_serve(app, signals, started), name="life")
+    stop = asyncio.create_task(signals.stop.wait(), name="stop")
+    await asyncio.wait({life, stop}, return_when=asyncio.FIRST_COMPLETED)
+    bounds.exit_after(app.close_seconds + EXIT_SECONDS, code=1)
+    stop.cancel()
+    clean = await _close(app, started, life)
+    failure = life.exception() if life.done() and not life.cancelled() else None
+    if isinstance(failure, OperatorError):
+        raise failure
+    if failure is not None:
         # Told by the log and not by Python, so that no secret is in it.
-        log.exception("failed: this is a bug", service=app.name)
-        clean = False
-    finally:
-        clean = await _close(app, started) and clean
-    return 0 if clean else 1
+        log.error("failed: this is a bug", service=app.name, exc_info=failure)
+    return 0 if clean and failure is None else 1
 
 
-async def _start(app: App, started: list[Step]) -> None:
+async def _serve(app: App, signals: _Signals, started: list[Step]) -> None:
+    """Start, then reload whenever told, until cancelled."""
     for step in app.steps:
         log.debug("starting", part=step.name)
         await step.start()
         started.append(step)
     log.info("started", service=app.name, pid=os.getpid())
-
-
-async def _serve(app: App, signals: _Signals, stopping: asyncio.Task[Any]) -> None:
-    while not stopping.done():
-        reloading = asyncio.create_task(signals.reload.wait(), name="reload")
-        await asyncio.wait({reloading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not reloading.done():
-            reloading.cancel()
-        elif app.reload is not None:
-            signals.reload.clear()
+    while True:
+        await signals.reload.wait()
+        signals.reload.clear()
+        if app.reload is not None:
             await _reload(app.name, app.reload)
 
 
@@ -133,24 +137,62 @@ async def _reload(name: str, reload: Callable[[], Awaitable[None]]) -> None:
         log.exception("reload failed, nothing has changed: this is a bug", service=name)
 
 
-async def _close(app: App, started: list[Step]) -> bool:
-    """Drain and close what was started, last first; False if something did not close well."""
+async def _close(app: App, started: list[Step], life: asyncio.Task[None]) -> bool:
+    """Drain, end what goes on, close what was started, last first; False if not all went well."""
+    deadline = asyncio.get_running_loop().time() + app.close_seconds
     app.health.drain()
-    clean = True
-    deadline = asyncio.get_running_loop().time() + CLOSE_SECONDS
+    life.cancel()
+    clean = await _within(deadline, app, "start or reload", lambda: asyncio.wait({life}))
     for step in reversed(started):
         log.debug("closing", part=step.name)
-        try:
-            async with asyncio.timeout_at(deadline):
-                await step.close()
-        except TimeoutError:
-            clean = False
-            log.error("did not close in time", part=step.name, seconds=CLOSE_SECONDS)  # noqa: TRY400  a traceback says nothing here
-        except Exception:
-            clean = False
-            log.exception("did not close: this is a bug", part=step.name)
+        clean = await _within(deadline, app, step.name, step.close) and clean
     log.info("stopped", service=app.name)
     return clean
+
+
+async def _within(
+    deadline: float, app: App, part: str, close: Callable[[], Awaitable[Any]]
+) -> bool:
+    try:
+        async with asyncio.timeout_at(deadline):
+            await close()
+    except TimeoutError:
+        log.error("did not close in time", part=part, seconds=app.close_seconds)  # noqa: TRY400  a traceback says nothing here
+    except Exception:
+        log.exception("did not close: this is a bug", part=part)
+    else:
+        return True
+    return False
+
+
+class _Bounds:
+    """Ends the process, come what may, a time after it was told to stop.
+
+    asyncio waits for what it cannot cancel, such as a thread that reads from a disk that hangs.
+    This waits in a thread of its own, because the event loop may be among what hangs.
+    """
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+
+    def exit_after(self, seconds: float, *, code: int) -> None:
+        """Exit with the code so many seconds from now; takes the place of the call before."""
+        self.lift()
+        self._timer = threading.Timer(seconds, _exit_now, kwargs={"code": code})
+        self._timer.daemon = True
+        self._timer.start()
+
+    def lift(self) -> None:
+        """Let the process go on."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _exit_now(*, code: int) -> None:
+    log.warning("exiting without waiting for what still runs", code=code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class _Signals:
@@ -171,8 +213,7 @@ class _Signals:
     def _stop(self, number: signal.Signals) -> None:
         if self.stop.is_set():
             log.warning("told to stop again: exiting now", signal=number.name)
-            sys.stderr.flush()
-            os._exit(128 + number)
+            _exit_now(code=128 + number)
         log.info("stopping", signal=number.name)
         self.stop.set()
 

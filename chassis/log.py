@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
 
-from chassis.settings import MASK, choice, setting
+from chassis.masking import MASK, mask_urls
+from chassis.settings import choice, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,7 +70,6 @@ _SECRET_KEY = re.compile(
     r"|api_?key|private_?key)$",
     re.IGNORECASE,
 )
-_URL_PASSWORD = re.compile(r"(://[^\s/?#:@\"']*):[^\s/@\"']+@")
 _BEARER = re.compile(r"\b(Bearer\s+)[\w.~+/=\-]{8,}", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 # What these say at debug level is about themselves, several lines for each of our calls.
@@ -109,7 +109,7 @@ class Redactor:
         """Return the text with MASK in place of secrets."""
         if self._known is not None:
             text = self._known.sub(MASK, text)
-        return _BEARER.sub(rf"\g<1>{MASK}", _URL_PASSWORD.sub(rf"\g<1>:{MASK}@", text))
+        return _BEARER.sub(rf"\g<1>{MASK}", mask_urls(text))
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -40,7 +40,7 @@ class Metrics:
         # CPU, memory, open files and start time of the process, read from /proc.
         ProcessCollector(registry=self._registry)
         reader = PrometheusMetricReader(scope_info_enabled=False, registry=self._registry)
-        self._provider = MeterProvider(
+        provider = MeterProvider(
             metric_readers=[reader],
             resource=Resource.create(
                 {
@@ -51,7 +51,7 @@ class Metrics:
             ),
             shutdown_on_exit=False,
         )
-        self._meter = self._provider.get_meter("sluice", build.version)
+        self._meter = provider.get_meter("sluice", build.version)
         self._names: set[str] = set()
 
     def observe_counter(
@@ -77,10 +77,6 @@ class Metrics:
     def render(self) -> bytes:
         """Read everything now and return it in Prometheus's text format."""
         return generate_latest(self._registry)
-
-    def close(self) -> None:
-        """Let go of the provider."""
-        self._provider.shutdown()
 
     def _claim(self, name: str) -> str:
         full = _PREFIX + name.removeprefix(_PREFIX)

@@ -10,7 +10,7 @@ run (NOSCRIPT, MOVED, ASK) makes the door try once more.
 
     door = RedisDoor(settings.redis, name="ratelimit")
     await door.open()
-    reply = await door.run(SCRIPT, keys=[key], args=[100, 60], timeout=0.02)
+    reply = await door.run(SCRIPT, keys=[key], args=[100, 60], timeout_seconds=0.02)
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from chassis.clock import Clock, SystemClock
 from chassis.errors import DeadlineExceeded, SluiceError, Unavailable
 from chassis.log import get_logger
 from chassis.redis_link import Entry, Link, Word, pack
-from chassis.redis_replies import Outcome, RedisReplyError, lost, translate
+from chassis.redis_places import redirection
+from chassis.redis_replies import Outcome, RedisReplyError, first_word, lost, translate
 from chassis.redis_settings import (
     Address,
     RedisSettings,
@@ -85,7 +86,6 @@ class RedisDoor:
         """Start the keeper and return at once; `ready` turns true when Redis answers."""
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep(), name=f"redis keeper of {self.name}")
-            self._keeper.add_done_callback(self._keeper_ended)
 
     async def close(self) -> None:
         """Stop the keeper, close every link. What is unanswered fails with Unavailable."""
@@ -118,15 +118,15 @@ class RedisDoor:
         script: Script,
         keys: Sequence[str | bytes],
         args: Sequence[Word],
-        timeout: float | None = None,  # noqa: ASYNC109  a timer costs a third of asyncio.timeout
+        timeout_seconds: float | None = None,
     ) -> Any:
         """Run a script once and return its reply (bytes, int, list, None).
 
-        `timeout` in seconds, never longer than REDIS_COMMAND_TIMEOUT. All keys must be of one
+        `timeout_seconds` is never longer than REDIS_COMMAND_TIMEOUT. All keys must be of one
         slot. Raises Unavailable (reasons REDIS_...), Exhausted (REDIS_QUEUE_FULL),
         DeadlineExceeded when no time is left at all, RedisReplyError when the script is wrong.
         """
-        deadline = self._deadline(timeout)
+        deadline = self._deadline(timeout_seconds)
         slot = self._sites.slot_of(keys[0]) if keys else 0
         words = (script.sha, len(keys), *keys, *args)
         reply = await self._ask(slot, pack(("EVALSHA", *words)), deadline)
@@ -144,7 +144,7 @@ class RedisDoor:
         self,
         *command: Word,
         key: str | bytes | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109  as in run
+        timeout_seconds: float | None = None,
     ) -> Any:
         """Send one command, such as `call("GET", key)`; errors as in `run`.
 
@@ -155,17 +155,17 @@ class RedisDoor:
             second = command[1] if len(command) > 1 else ""
             key = second if isinstance(second, str | bytes) else str(second)
         slot = self._sites.slot_of(key)
-        reply = await self._ask(slot, pack(command), self._deadline(timeout))
+        reply = await self._ask(slot, pack(command), self._deadline(timeout_seconds))
         if type(reply) is hiredis.ReplyError:
             raise self._translated(str(reply), slot)
         return reply
 
     # -- one exchange -------------------------------------------------------------------------
 
-    def _deadline(self, timeout: float | None) -> float:
+    def _deadline(self, timeout_seconds: float | None) -> float:
         """Return when to give up, on the monotonic clock: one deadline for all attempts."""
         longest = self.settings.command_timeout_seconds
-        allowed = longest if timeout is None or timeout > longest else timeout
+        allowed = longest if timeout_seconds is None else min(timeout_seconds, longest)
         if allowed <= 0:
             raise DeadlineExceeded("the caller's deadline has passed before Redis was asked")
         return self._monotonic() + allowed
@@ -178,13 +178,11 @@ class RedisDoor:
             reply = await self._exchange(node, slot, packed, deadline, asking=asking)
             if type(reply) is not hiredis.ReplyError:
                 return reply
-            word, _, rest = str(reply).partition(" ")
+            word = first_word(str(reply))
             if word not in ("MOVED", "ASK"):
                 return reply
             asking = word == "ASK"
-            where, _, port = rest.partition(" ")[2].rpartition(":")
-            address = Address(where or (node.address.host if node else ""), int(port))
-            node = self._sites.redirect(slot, address, moved=not asking)
+            node = self._redirected(str(reply), slot, node)
             self._wake.set()
             if node.pick() is None:
                 with contextlib.suppress(TimeoutError):
@@ -195,6 +193,14 @@ class RedisDoor:
             reason="REDIS_CLUSTER_MOVING",
             metadata={"outcome": Outcome.NOT_EXECUTED.value},
         )
+
+    def _redirected(self, text: str, slot: int, node: Node | None) -> Node:
+        asked = node.address if node is not None else Address()
+        try:
+            address = redirection(text, asked)
+        except ValueError as error:
+            raise lost(asked, Outcome.NOT_EXECUTED, f"it answers {error}") from error
+        return self._sites.redirect(slot, address, moved=first_word(text) == "MOVED")
 
     async def _exchange(
         self, node: Node | None, slot: int, packed: bytes, deadline: float, *, asking: bool
@@ -288,19 +294,36 @@ class RedisDoor:
         failures = 0
         while True:
             self._wake.clear()
-            try:
-                half_well = await self._sites.mend()
-            except SluiceError as error:
-                self._went_away(error)
-                self._settled.set()
+            well = await self._mend()
+            self._settled.set()
+            if well:
+                failures = 0
+                await self._pause()
+            else:
                 longest = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0**failures)
                 failures = min(failures + 1, 16)
                 await asyncio.sleep(longest * (0.5 + 0.5 * random.random()))  # noqa: S311  jitter
-            else:
-                failures = 0
-                self._came_back(half_well)
-                self._settled.set()
-                await self._pause()
+
+    async def _mend(self) -> bool:
+        """Connect what is missing, whatever happens: a keeper that ends is never replaced."""
+        try:
+            half_well = await self._sites.mend()
+        except SluiceError as error:
+            self._went_away(error)
+            return False
+        except Exception as bug:
+            told = Unavailable(
+                f"connecting to Redis fails by a mistake of ours ({type(bug).__name__}); "
+                "the log has the details",
+                reason="REDIS_UNAVAILABLE",
+                metadata={"outcome": Outcome.NOT_EXECUTED.value},
+            )
+            if told.message != self.detail:  # once, not at every attempt
+                log.exception("the redis keeper failed: this is a bug", redis=self.name)
+            self._went_away(told)
+            return False
+        self._came_back(half_well)
+        return True
 
     async def _pause(self) -> None:
         """Wait for the next ping, or for a sign of trouble."""
@@ -325,11 +348,6 @@ class RedisDoor:
         if self.ready or error.message != self.detail:
             log.warning("redis is away", redis=self.name, detail=error.message)
         self.ready, self.detail, self._trouble = False, error.message, error
-
-    def _keeper_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (bug := task.exception()) is not None:
-            self.ready, self.detail = False, "the keeper of this connection has failed: a bug"
-            log.error("redis keeper failed", redis=self.name, exc_info=bug)
 
     def _link_lost(self, link: Link) -> None:
         log.debug("redis connection lost", redis=self.name, address=str(link.address))

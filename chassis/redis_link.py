@@ -160,14 +160,15 @@ async def open_link(address: Address, entry: Entry, on_lost: Callable[[Link], No
         if entry.tls:
             why += "; if it does not speak TLS, leave REDIS_TLS out or write redis://"
         raise lost(address, Outcome.NOT_EXECUTED, why) from error
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        # UnicodeError: a host or a password with characters that no wire can carry.
         why = f"cannot connect ({_cause(error)}); start it, or set REDIS_URL"
         raise lost(address, Outcome.NOT_EXECUTED, why) from error
 
 
-def _cause(error: OSError) -> str:
+def _cause(error: OSError | UnicodeError) -> str:
     # asyncio puts words of its own around the system's; TLS and name errors have numbers of theirs.
-    if isinstance(error, ssl.SSLError | socket.gaierror) or not error.errno:
+    if isinstance(error, UnicodeError | ssl.SSLError | socket.gaierror) or not error.errno:
         return str(error)
     return os.strerror(error.errno)
 

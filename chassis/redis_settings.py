@@ -259,7 +259,10 @@ def _url_target(url: str) -> RedisTarget:
     if scheme == "unix":
         if not parts.path.startswith("/"):
             raise ValueError("names no socket; write unix:///path/to/redis.sock")
-        address = Address(socket=unquote(parts.path))
+        path_there = unquote(parts.path)
+        if "\0" in path_there:
+            raise ValueError("holds a NUL character; write unix:///path/to/redis.sock")
+        address = Address(socket=path_there)
         database = _database(options.get("db", ""))
         return RedisTarget(addresses=(address,), credentials=credentials, database=database)
     if scheme not in ("redis", "rediss"):
@@ -270,6 +273,15 @@ def _url_target(url: str) -> RedisTarget:
         tls=scheme == "rediss",
         database=_database(options.get("db", "") or parts.path.removeprefix("/")),
     )
+
+
+def is_host(name: str) -> bool:
+    """Tell whether a resolver can be asked for this name or address."""
+    try:
+        name.encode("idna")  # as the socket module does
+    except UnicodeError:
+        return False
+    return bool(name) and name.isprintable()
 
 
 def _database(written: str) -> int:
@@ -291,4 +303,9 @@ def _address(written: str, default_port: int) -> Address:
     port = int(match["port"] or default_port)
     if not 0 < port < 65536:
         raise ValueError(f"has port {port}; write a port from 1 to 65535")
-    return Address(match["six"] or match["host"], port)
+    host = match["six"] or match["host"]
+    if not is_host(host):
+        raise ValueError(
+            f"has {host!r} where a host belongs; write 1 to 63 characters between the dots"
+        )
+    return Address(host, port)

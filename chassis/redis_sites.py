@@ -5,14 +5,14 @@
     SentinelSites  REDIS_TYPE=SENTINEL: the node that sentinels call master, asked again on trouble
     ClusterSites   REDIS_TYPE=CLUSTER: 16,384 slots on many nodes, learnt from the cluster itself
 
-`mend()` is the keeper's: it opens what is missing and pings what is open, nobody else does.
+`mend()` opens what is missing and pings what is open. The keeper calls that of the sites; a call
+that is redirected to a node without a link calls that of the node.
 """
 
 from __future__ import annotations
 
 import asyncio
 import binascii
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import hiredis
@@ -20,18 +20,17 @@ import hiredis
 from chassis.breaker import CircuitBreaker
 from chassis.errors import SluiceError, Unavailable
 from chassis.redis_link import Entry, Link, open_link, pack
+from chassis.redis_places import MAX_NODES, SLOTS, master_address, slot_table
 from chassis.redis_replies import Outcome, lost, translate
-from chassis.redis_settings import Address, RedisTarget
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-SLOTS = 16384
+    from chassis.redis_settings import Address, RedisTarget
+
 # Sentinels are asked for the master's address this often even when all is well: a master cut off
 # from them may still answer us, while another has been promoted.
 RESOLVE_SECONDS = 5.0
-# Redis's own ceiling for a sane cluster; a table that names more is not one.
-MAX_NODES = 1000
 
 _PING = pack(("PING",))
 
@@ -225,13 +224,14 @@ class SentinelSites:
     def close(self) -> None:
         """See Sites."""
         if self._node is not None:
-            self._node.close("another server has become the master")
+            self._node.close()
 
     async def _find(self) -> Node:
         address = await self._resolve()
         self._resolve_at = self._monotonic() + RESOLVE_SECONDS
         if self._node is None or self._node.address != address:
-            self.close()
+            if self._node is not None:
+                self._node.close("another server has become the master")
             self._node = self._dialer.node(address)
         return self._node
 
@@ -264,7 +264,10 @@ class SentinelSites:
         if not reply:
             why = f"it knows no master called {self._target.master!r}; correct REDIS_URL"
             raise lost(sentinel, Outcome.NOT_EXECUTED, why)
-        return Address(reply[0].decode(), int(reply[1]))
+        try:
+            return master_address(reply)
+        except ValueError as error:
+            raise lost(sentinel, Outcome.NOT_EXECUTED, f"it answers {error}") from error
 
 
 class ClusterSites:
@@ -295,6 +298,8 @@ class ClusterSites:
         """See Sites."""
         node = self._nodes.get(address)
         if node is None:
+            if len(self._nodes) >= MAX_NODES:
+                raise lost(address, Outcome.NOT_EXECUTED, f"it is beyond {MAX_NODES} nodes")
             node = self._nodes[address] = self._dialer.node(address)
         if moved:
             self._slots[slot] = node
@@ -304,15 +309,22 @@ class ClusterSites:
     async def mend(self) -> str:
         """See Sites."""
         if self._stale:
-            await self._learn()
+            # Cleared before we ask: a MOVED that comes meanwhile makes us ask once more.
+            self._stale = False
+            try:
+                await self._learn()
+            except BaseException:
+                self._stale = True
+                raise
         results = await asyncio.gather(
             *(node.mend() for node in self._nodes.values()), return_exceptions=True
         )
         troubles = [result for result in results if isinstance(result, BaseException)]
+        # Only added to, as a MOVED may have come meanwhile.
+        self._stale |= bool(troubles)
         for trouble in troubles:
             if not isinstance(trouble, SluiceError) or len(troubles) == len(results):
                 raise trouble
-        self._stale = bool(troubles)
         return "; ".join(str(trouble) for trouble in troubles)
 
     def close(self) -> None:
@@ -324,14 +336,14 @@ class ClusterSites:
         table = await self._ask_anybody()
         nodes: dict[Address, Node] = {}
         slots: list[Node | None] = [None] * SLOTS
-        for first, last, address in table[:SLOTS]:
+        for first, last, address in table:
             node = nodes.get(address) or self._nodes.get(address) or self._dialer.node(address)
             nodes[address] = node
             slots[first : last + 1] = [node] * (last + 1 - first)
         for address, node in self._nodes.items():
             if address not in nodes:
                 node.close("it left the cluster, or serves no slots any more")
-        self._nodes, self._slots, self._stale = nodes, slots, False
+        self._nodes, self._slots = nodes, slots
 
     async def _ask_anybody(self) -> list[tuple[int, int, Address]]:
         troubles: list[str] = []
@@ -370,15 +382,14 @@ class ClusterSites:
             failure = translate(str(reply), link.address)
             why = f"it answers CLUSTER SLOTS with {reply}"
             raise lost(link.address, Outcome.NOT_EXECUTED, why) from failure
-        table = []
-        for first, last, (host, port, *_), *_ in reply:
-            # An empty or unknown host means: where you reached me.
-            name = host.decode() if host not in (None, b"", b"?") else link.address.host
-            table.append((int(first), int(last), replace(Address(name), port=int(port))))
+        try:
+            table = slot_table(reply, link.address)
+        except ValueError as error:
+            raise lost(link.address, Outcome.NOT_EXECUTED, f"it answers {error}") from error
         if not table:
             why = "its cluster has no slots yet; create it with redis-cli --cluster create"
             raise lost(link.address, Outcome.NOT_EXECUTED, why)
-        return table[:SLOTS]
+        return table
 
 
 def _is_cluster(address: Address) -> Unavailable:

@@ -8,23 +8,27 @@ await server.stop(grace_seconds=3)
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 from grpc_health.v1 import health_pb2_grpc  # type: ignore[import-untyped]
 
+import fastlane
 from chassis import health as health_module
+from chassis.deferred import guarded
 from chassis.health import Health, HealthServicer
 from chassis.listen import Listen, ListenError, check
 from chassis.log import get_logger
 from chassis.reflection import add_reflection
-from chassis.settings import duration_between, setting, whole
+from chassis.settings import choice, duration_between, setting, whole
 from chassis.status import StatusInterceptor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from chassis.deferred import DeferredCall
     from chassis.metrics import Metrics
 
 log = get_logger(__name__)
@@ -32,17 +36,34 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Service:
-    """One gRPC service: the generated registrar, its servicer, and its full name."""
+    """One gRPC service: the generated registrar, its servicer, and its full name.
+
+    `deferred` are methods that fastlane serves by a callback instead (chassis/deferred.py).
+    """
 
     add: Callable[[Any, Any], None]
     servicer: Any
     name: str
+    deferred: Mapping[str, Callable[[DeferredCall], None]] = field(default_factory=dict)
+
+
+class GrpcBackend(Enum):
+    """Which server carries the calls."""
+
+    FASTLANE = "fastlane"
+    GRPCIO = "grpcio"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GrpcLimits:
     """What one client, and all together, may ask of a gRPC server; a field of Settings."""
 
+    backend: GrpcBackend = setting(
+        "SLUICE_GRPC_SERVER",
+        GrpcBackend.FASTLANE,
+        parse=choice(GrpcBackend),
+        doc="the gRPC server: ours, or grpc.aio, which costs thirty times as much a call",
+    )
     max_receive_bytes: int = setting(
         "GRPC_MAX_RECEIVE_BYTES",
         4 * 1024 * 1024,  # gRPC's own default on every platform; batches of 1,000 fit
@@ -156,18 +177,22 @@ def make_server(
     health: Health,
     limits: GrpcLimits | None = None,
     reuse_port: bool = False,
-    interceptors: Iterable[grpc.aio.ServerInterceptor] = (),
 ) -> GrpcServer:
     """Make a server with health and reflection beside the services. Needs a running event loop."""
     statuses = StatusInterceptor()
     bounds = limits or GrpcLimits()
-    server = grpc.aio.server(
-        interceptors=(statuses, *interceptors),
+    make = fastlane.server if bounds.backend is GrpcBackend.FASTLANE else grpc.aio.server
+    server = make(
+        interceptors=(statuses,),
         options=_options(bounds, reuse_port=reuse_port),
         maximum_concurrent_rpcs=bounds.max_concurrent_calls,
     )
     for service in services:
         service.add(service.servicer, server)
+        if isinstance(server, fastlane.Server):
+            for method, handler in service.deferred.items():
+                path = f"/{service.name}/{method}"
+                server.add_deferred_unary(path, guarded(path, handler, statuses))
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
     add_reflection(server, [*(service.name for service in services), health_module.SERVICE_NAME])
     return GrpcServer(server, statuses)

@@ -18,12 +18,12 @@ The parsers are those of `chassis.parsers`, offered here too so that a config fi
 from __future__ import annotations
 
 import dataclasses
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import unquote
 
 from chassis.errors import OperatorError
+from chassis.masking import MASK, mask_value, passwords_in
 from chassis.parsers import (
     Parser,
     choice,
@@ -54,12 +54,7 @@ D = TypeVar("D")
 T = TypeVar("T")
 S = TypeVar("S")
 
-MASK: Final = "******"
 _KEY: Final = "sluice.setting"
-
-# user:password before the last @ of a URL, or of what was meant to be one; greedy, so that a
-# password with an @ in it goes too.
-_URL_PASSWORD = re.compile(r"(?P<head>(?:\b[a-z][a-z0-9+.-]*://)?[^\s/?#:@]*):(?P<password>\S+)@")
 
 
 class SettingsError(OperatorError):
@@ -161,8 +156,8 @@ def secrets(settings: object) -> tuple[str, ...]:
         if spec.secret and value:
             # `user:password` is a secret as a whole and in its second half.
             found.update(part for part in (shown, shown.partition(":")[2]) if part)
-        for match in _URL_PASSWORD.finditer(shown):
-            found.update((match["password"], unquote(match["password"])))
+        for password in passwords_in(shown):
+            found.update((password, unquote(password)))
     return tuple(sorted(found, key=lambda secret: (-len(secret), secret)))
 
 
@@ -198,7 +193,7 @@ def _read(
                 try:
                     values[field.name] = spec.parser(raw)
                 except ValueError as error:
-                    problems.append(f"{written[field.name]}: {_hide_passwords(str(error))}")
+                    problems.append(f"{written[field.name]}: {mask_value(str(error))}")
             elif field.default is REQUIRED:
                 problems.append(f"{env} is not set; it must be: {spec.doc} ({spec.parser.kind})")
     if len(problems) > before:
@@ -206,7 +201,7 @@ def _read(
     settings = cls(**values)
     check: Callable[[], Iterable[tuple[str, str]]] | None = getattr(settings, "check", None)
     for name, message in check() if check else ():
-        problems.append(f"{written.get(name, name)}: {_hide_passwords(message)}")
+        problems.append(f"{written.get(name, name)}: {mask_value(message)}")
     return settings if len(problems) == before else None
 
 
@@ -255,8 +250,4 @@ def _show_default(spec: _Setting, field: dataclasses.Field[Any]) -> str:
 def _mask(spec: _Setting, shown: str) -> str:
     if spec.secret:
         return MASK if shown else ""
-    return _hide_passwords(shown)
-
-
-def _hide_passwords(shown: str) -> str:
-    return _URL_PASSWORD.sub(rf"\g<head>:{MASK}@", shown)
+    return mask_value(shown)

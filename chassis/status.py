@@ -40,10 +40,19 @@ DOMAIN: Final = "sluice"
 DETAILS_KEY: Final = "grpc-status-details-bin"
 BUG_MESSAGE: Final = "internal error; the server's log has the details"
 
-# gRPC clients accept 8 KiB of metadata by default, and base64 adds a third to binary values.
+# gRPC clients accept 8 KiB of metadata by default. On the wire the details are base64, a third
+# longer (5,464 bytes), and the message is percent-encoded: the bounds below leave 1.5 KiB to the
+# trailers of gRPC itself and of the handler.
 MAX_DETAILS_BYTES = 4096
-# Percent-encoding may triple it; beside the details it must still fit into those 8 KiB.
-MAX_MESSAGE_CHARACTERS = 512
+MAX_MESSAGE_BYTES = 1024
+# What of the details ErrorInfo's metadata may take; the violations get what is left.
+MAX_METADATA_BYTES = 1024
+# error_details.proto: reasons of at most 63 characters, keys of at most 64.
+_MAX_REASON = 63
+_MAX_KEY = 64
+_MAX_TEXT_BYTES = 512
+# The Any around a detail, and its type URL.
+_ENVELOPE_BYTES = 64
 # Method names are our own; a client cannot invent more. Bounded all the same.
 _MAX_WRAPPED = 1024
 
@@ -81,34 +90,59 @@ def code_of(error: SluiceError) -> Code:
 def status_of(error: SluiceError) -> status_pb2.Status:
     """Build the google.rpc.Status of an error, small enough for the trailers it travels in."""
     status = status_pb2.Status(
-        code=code_of(error).grpc.value[0], message=error.message[:MAX_MESSAGE_CHARACTERS]
+        code=code_of(error).grpc.value[0], message=clip(error.message, MAX_MESSAGE_BYTES)
     )
-    info = error_details_pb2.ErrorInfo(
-        reason=error.reason, domain=DOMAIN, metadata=dict(error.metadata)
-    )
-    status.details.add().Pack(info)
+    status.details.add().Pack(_info_of(error))
     if error.violations:
-        room = MAX_DETAILS_BYTES - status.ByteSize()
+        room = MAX_DETAILS_BYTES - status.ByteSize() - _ENVELOPE_BYTES
         bad = error_details_pb2.BadRequest()
         for violation in error.violations:
             bad.field_violations.add(
-                field=violation.field[:MAX_MESSAGE_CHARACTERS],
-                description=violation.description[:MAX_MESSAGE_CHARACTERS],
+                field=clip(violation.field, _MAX_TEXT_BYTES),
+                description=clip(violation.description, _MAX_TEXT_BYTES),
             )
-            if bad.ByteSize() + 64 > room:  # 64: the Any around it and its type URL
+            if bad.ByteSize() > room:
                 del bad.field_violations[-1]
                 break
         status.details.add().Pack(bad)
     return status
 
 
+def clip(text: str, room: int) -> str:
+    """Cut a text so that it takes at most `room` bytes when it is percent-encoded for a trailer.
+
+    What UTF-8 cannot carry (the surrogates of file names) becomes a question mark.
+    """
+    clean = text[:room].encode("utf-8", "replace").decode()
+    if 3 * len(clean.encode()) <= room:
+        return clean
+    for end, character in enumerate(clean):
+        plain = " " <= character <= "~" and character != "%"
+        room -= 1 if plain else 3 * len(character.encode())
+        if room < 0:
+            return clean[:end]
+    return clean
+
+
+def _info_of(error: SluiceError) -> error_details_pb2.ErrorInfo:
+    info = error_details_pb2.ErrorInfo(reason=error.reason[:_MAX_REASON], domain=DOMAIN)
+    for name, value in error.metadata.items():
+        key = clip(name, _MAX_KEY)
+        info.metadata[key] = clip(value, _MAX_TEXT_BYTES)
+        if info.ByteSize() > MAX_METADATA_BYTES:
+            del info.metadata[key]
+            break
+    return info
+
+
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: SluiceError) -> NoReturn:
     """End a call with an error's code, message and details."""
+    status = status_of(error)
     trailers = (
         *(context.trailing_metadata() or ()),
-        (DETAILS_KEY, status_of(error).SerializeToString()),
+        (DETAILS_KEY, status.SerializeToString()),
     )
-    await context.abort(code_of(error).grpc, error.message[:MAX_MESSAGE_CHARACTERS], trailers)
+    await context.abort(code_of(error).grpc, status.message, trailers)
 
 
 class StatusInterceptor(grpc.aio.ServerInterceptor):

@@ -62,7 +62,14 @@ def build(environ: Mapping[str, str]) -> App:
     name = this_build("ratelimit")
     metrics = Metrics(name)
     grpc_server = make_server(
-        [Service(add=register, servicer=servicer, name=SERVICE_NAME)],
+        [
+            Service(
+                add=register,
+                servicer=servicer,
+                name=SERVICE_NAME,
+                deferred={"ShouldRateLimit": servicer.take},
+            )
+        ],
         health=health,
         limits=settings.limits,
         reuse_port=settings.worker.shares_ports,
@@ -81,6 +88,7 @@ def build(environ: Mapping[str, str]) -> App:
         name="ratelimit",
         health=health,
         reload=book.reload,
+        close_seconds=settings.drain_seconds + 1.0,
         steps=(
             Step(name="rules", start=book.open, close=book.close),
             Step(name="redis", start=door.open, close=close_redis),

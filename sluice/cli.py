@@ -6,7 +6,6 @@ Each command's work is in `sluice/commands/<name>.py`, imported only when the co
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import sys
 import tempfile
@@ -16,15 +15,16 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from chassis.build import version
+from sluice.mesh.ports import BLOCK_SIZE
 from sluice.outcome import ExitCode, OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-# The ports of a mesh are consecutive and at most this many (sluice/mesh/ports.py), so the first
-# one may not be so high that the last would be beyond 65,535.
-_HIGHEST_FIRST_PORT = 65535 - 31
+# The ports of a mesh are consecutive: the last of the block may not be beyond 65,535.
+_HIGHEST_FIRST_PORT: Final = 65536 - BLOCK_SIZE
 
 
 # \b keeps click from joining the lines of a block.
@@ -64,11 +64,7 @@ Examples:
 def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001  click calls it so
     if not wanted or context.resilient_parsing:
         return
-    try:
-        version = importlib.metadata.version("sluice-mesh")
-    except importlib.metadata.PackageNotFoundError:
-        version = "(a checkout that is not installed)"
-    click.echo(f"sluice {version}")
+    click.echo(f"sluice {version()}")
     context.exit()
 
 
@@ -101,7 +97,8 @@ def cli() -> None:
     "--ports-from",
     type=click.IntRange(1, _HIGHEST_FIRST_PORT),
     metavar="N",
-    help="Use the 32 ports from N on, each part at a place of its own that --only does not move.",
+    help=f"Use the {BLOCK_SIZE} ports from N on, "
+    "each part at a place of its own that --only does not move.",
 )
 @click.option(
     "--state",
@@ -140,8 +137,8 @@ def up(
     """Run the mesh in the foreground until Ctrl-C.
 
     Starts each part as a child process on 127.0.0.1, waits until it is healthy, restarts it when
-    it dies. The last line on stdout is `ready` and a JSON object: part to address. Ctrl-C or
-    SIGTERM stops everything within 15 seconds; a second Ctrl-C hurries.
+    it dies or hangs. The last line on stdout is `ready` and a JSON object: part to address. Ctrl-C
+    or SIGTERM stops everything within 15 seconds; a second Ctrl-C hurries.
     """
     from sluice.commands.up import Options, run  # noqa: PLC0415  --help needs none of it
 

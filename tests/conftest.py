@@ -1,7 +1,7 @@
 """Fixtures of every test: a real Valkey, empty at the start and without leaked keys at the end.
 
 A key without a TTL is memory that nobody gives back, so each test that uses `valkey` also checks
-that every key it left expires, unless `allow_eternal_keys` (a fixture to call) names its prefix.
+that every key it left expires.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import redis
 from tests.servers import Server, start_valkey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 @pytest.fixture(scope="session")
@@ -24,16 +24,7 @@ def _session_valkey() -> Iterator[Server]:
 
 
 @pytest.fixture
-def allow_eternal_keys() -> Callable[..., None]:
-    """Call it with prefixes whose keys may live for ever in this test."""
-    return _Allowed()
-
-
-@pytest.fixture
-def valkey(
-    _session_valkey: Server,
-    allow_eternal_keys: Callable[..., None],
-) -> Iterator[Server]:
+def valkey(_session_valkey: Server) -> Iterator[Server]:
     """Give a real Valkey of the embedded kind, empty: `.url`, `.port`, `.pid`.
 
     It is shared by the session: a test that kills or hangs a server starts its own
@@ -43,21 +34,6 @@ def valkey(
     client.flushall()
     client.script_flush()
     yield _session_valkey
-    allowed = allow_eternal_keys.prefixes if isinstance(allow_eternal_keys, _Allowed) else ()
-    eternal = [
-        key
-        for key in client.scan_iter(count=1000)
-        if client.ttl(key) == -1 and not key.startswith(allowed)
-    ]
+    eternal = [key for key in client.scan_iter(count=1000) if client.ttl(key) == -1]
     client.close()
     assert not eternal, f"keys without a TTL were left behind: {eternal[:10]}"
-
-
-class _Allowed:
-    """Remembers the prefixes a test named."""
-
-    def __init__(self) -> None:
-        self.prefixes: tuple[bytes, ...] = ()
-
-    def __call__(self, *prefixes: str) -> None:
-        self.prefixes += tuple(prefix.encode() for prefix in prefixes)

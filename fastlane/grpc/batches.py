@@ -24,11 +24,8 @@ class Batches:
     def __init__(self) -> None:
         self._open: dict[Route, _Batch] = {}
 
-    def add(self, call: Call, route: Route | None = None) -> None:
+    def add(self, call: Call, route: Route) -> None:
         """Put a call, whose message is complete, into the batch of this turn."""
-        route = route or call.plan.route
-        if route is None:
-            raise LookupError("a batch needs a route")
         batch = self._open.get(route)
         if batch is None:
             batch = self._open[route] = _Batch(route, self._open)

@@ -124,10 +124,11 @@ class Call:
             limit = self.engine.options.max_receive
             if limit is None or size <= limit:
                 self.message = data[5:]
-                if self.plan.is_batch:
-                    self.engine.batches.add(self)
-                else:
+                direct = self.plan.direct
+                if direct is None:
                     self.engine.crew.add(self)
+                else:
+                    direct(self)
                 return
         self._feed(data, ended=ended)
 
@@ -156,10 +157,10 @@ class Call:
         return self._intake
 
     def _dispatch(self) -> None:
-        if self.plan.is_batch:
-            self.engine.batches.add(self)
-        else:
+        if self.plan.direct is None:
             self.engine.crew.add(self)
+        else:
+            self.plan.direct(self)
 
     async def read(self) -> bytes | None:
         """Return the next request message, or None after the last."""

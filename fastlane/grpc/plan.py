@@ -35,11 +35,11 @@ class Plan:
     __slots__ = (
         "_metadata",
         "accepts",
+        "direct",
         "encoding",
         "head",
         "hides_body",
         "http_refusal",
-        "is_batch",
         "is_simple",
         "path",
         "refusal",
@@ -62,7 +62,8 @@ class Plan:
         """Seconds."""
         self.encoding: bytes | None = None
         self.accepts: frozenset[bytes] = frozenset()
-        self.is_batch = False
+        self.direct: Callable[[Call], None] | None = None
+        """Takes a call whose message is complete, past the crew: batch and deferred handlers."""
         self.start: Callable[[Call], Coroutine[Any, Any, Any] | None]
         """Starts the handler of a call."""
         self.is_simple = False
@@ -151,17 +152,39 @@ def _check_binary(plan: Plan) -> None:
 
 
 def _find_route(plan: Plan, router: Router, starter: Starter, *, intercepted: bool) -> None:
-    route: Route | None = None
-    if not intercepted and router.is_static(plan.path):
+    route = router.deferred(plan.path)
+    if route is None and not intercepted and router.is_static(plan.path):
         route = router.find(HandlerCallDetails(plan.path, ()))
         if route is None:
             raise not_found(plan.path)
-        plan.is_simple = not route.streams_requests
-        plan.is_batch = route.kind is Kind.BATCH
     # Otherwise the handler decides call by call: interceptors see every call, found or not.
     plan.route = route
-    if not plan.is_batch:
+    plan.is_simple = route is not None and not route.streams_requests
+    if route is not None and route.kind in _DIRECT:
+        plan.direct = _DIRECT[route.kind](route)
+    else:
         plan.start = starter(route)
+
+
+def _batched(route: Route) -> Callable[[Call], None]:
+    return lambda call: call.engine.batches.add(call, route)
+
+
+def _deferred(route: Route) -> Callable[[Call], None]:
+    handler = route.handler
+
+    def take(call: Call) -> None:
+        try:
+            handler(call)
+        except Exception as error:  # noqa: BLE001 - it becomes the call's status
+            call.on_error(error)
+        if not call.over:
+            call.on_wait()
+
+    return take
+
+
+_DIRECT: Final = {Kind.BATCH: _batched, Kind.DEFERRED: _deferred}
 
 
 def not_found(path: str) -> Abort:

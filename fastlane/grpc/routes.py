@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     RawHandler = Callable[[bytes], Awaitable[bytes] | bytes]
     BatchHandler = Callable[[Sequence[Call]], Awaitable[Sequence[bytes | Abort]]]
+    DeferredHandler = Callable[[Call], None]
 
 
 class Kind(Enum):
@@ -29,6 +30,7 @@ class Kind(Enum):
     BIDI = "stream_stream"
     RAW = "raw"
     BATCH = "batch"
+    DEFERRED = "deferred"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -87,6 +89,11 @@ class Router:
         for handler in handlers:
             self._generic.append(handler)
             self._asks_by_path = self._asks_by_path and type(handler) is _BY_PATH
+
+    def deferred(self, path: str) -> Route | None:
+        """Return the route of a deferred method: it is served past interceptors."""
+        route = self._handlers.get(path)
+        return route if isinstance(route, Route) and route.kind is Kind.DEFERRED else None
 
     def is_static(self, path: str) -> bool:
         """Whether the answer for `path` depends on the path alone."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from fastlane.grpc.routes import BatchHandler, RawHandler
+    from fastlane.grpc.routes import BatchHandler, DeferredHandler, RawHandler
 
 
 # Seconds for the statuses and GOAWAYs of a stop to reach their peers.
@@ -92,6 +92,15 @@ class Server(aio.Server):
         answers: bytes, or an `Abort`.
         """
         self._router.add(path, Route(kind=Kind.BATCH, handler=handler))
+
+    def add_deferred_unary(self, path: str, handler: DeferredHandler) -> None:
+        """Serve `/package.Service/Method` with a function that answers when it likes.
+
+        The function gets the call (`message`, `metadata`, `deadline`), returns nothing, and later
+        calls `call.respond(bytes)` or `call.fail(Abort(...))`, once. Neither a task nor a future
+        stands between: it is the cheapest way to serve, and interceptors do not see such calls.
+        """
+        self._router.add(path, Route(kind=Kind.DEFERRED, handler=handler))
 
     # -- where -------------------------------------------------------------------------------
 

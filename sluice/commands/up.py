@@ -96,7 +96,7 @@ def _store(options: Options, parts: Sequence[Part], ports: Mapping[str, int]) ->
     wanted = any(REDIS in {part.name, *part.needs} for part in parts)
     if options.redis is None or not wanted:
         return Store(url=f"redis://{LOOPBACK}:{ports['SLUICE_REDIS_PORT']}", embedded=True)
-    return own_store(options.redis, password_elsewhere=bool(options.environ.get("REDIS_AUTH")))
+    return own_store(options.redis, options.environ)
 
 
 async def _wait_for_free_ports(parts: Sequence[Part], plan: Plan, *, block: bool) -> None:

@@ -1,4 +1,4 @@
-"""The life of one part: started, found healthy, started again when it dies, stopped."""
+"""The life of one part: started, found healthy, started again when it dies or hangs, stopped."""
 
 from __future__ import annotations
 
@@ -33,6 +33,12 @@ KILL_SECONDS: Final = 1.0
 
 # How often a part that starts is asked. A probe costs both sides about a millisecond.
 _PROBE_EVERY_SECONDS: Final = 0.1
+
+# How often a part that runs is asked whether it still answers, and how many times in a row it may
+# not. With PROBE_SECONDS for each a hang is found within 12 seconds: sooner, and a machine that is
+# short of breath for a moment would lose its parts.
+ALIVE_EVERY_SECONDS: Final = 2.0
+ALIVE_MISSES: Final = 3
 
 # Killed by somebody's hand while it started: started again. Any other end before it was ever
 # healthy (a wrong setting, a missing library) would only repeat itself.
@@ -88,9 +94,9 @@ class Keeper:
         return time.monotonic() - begun
 
     async def keep(self) -> None:
-        """Start the part again whenever it dies, until cancelled."""
+        """Start the part again whenever it dies or hangs, until cancelled."""
         while True:
-            how = await self._death()
+            how = await self._death_or_hang()
             if self._was_steady():
                 self._backoff.reset()
             while True:
@@ -172,6 +178,33 @@ class Keeper:
         child.kill_group()
         self._guard.forget(child.group)
         return f"ended ({how_it_ended(self._code)})"
+
+    async def _death_or_hang(self) -> str:
+        """Wait for the process to end, and end it if it lives without answering."""
+        death = asyncio.ensure_future(self._death())
+        hang = asyncio.ensure_future(self._hang())
+        try:
+            await asyncio.wait({death, hang}, return_when=asyncio.FIRST_COMPLETED)
+            if death.done():
+                return death.result()
+            how = hang.result()
+            # Not SIGTERM: what hangs does not hear it.
+            self.kill()
+            await death
+        finally:
+            death.cancel()
+            hang.cancel()
+        return how
+
+    async def _hang(self) -> str:
+        """Ask again and again, and return when there is no answer any more, saying how."""
+        misses = 0
+        while True:
+            await asyncio.sleep(ALIVE_EVERY_SECONDS)
+            problem = await self.part.alive(self._plan)
+            misses = misses + 1 if problem else 0
+            if misses == ALIVE_MISSES:
+                return f"hangs ({problem}, {misses} times in a row) and was killed"
 
     async def _pause(self, how: str) -> None:
         delay = self._backoff.delay_seconds()

@@ -51,6 +51,8 @@ class Part:
                    raises OperatorError when it cannot
     environ        what else it is told, on top of the environment of `sluice up`
     healthy        None when it is healthy, or why it is not
+    alive          None when it answers at all, though perhaps not healthy, or how it does not;
+                   a part that does not for some seconds is killed and started again
     finish         what is done before SIGTERM, such as refusing new calls
     grace_seconds  how long after SIGTERM it is killed: its own promise and a little more
     needs          the parts without which it never becomes healthy
@@ -61,6 +63,7 @@ class Part:
     ports: tuple[Port, ...]
     argv: Callable[[Plan], list[str]]
     healthy: Callable[[Plan], Awaitable[str | None]]
+    alive: Callable[[Plan], Awaitable[str | None]]
     grace_seconds: float
     environ: Callable[[Plan], Mapping[str, str]] = _tell_nothing
     finish: Callable[[Plan], Awaitable[None]] = _finish_nothing

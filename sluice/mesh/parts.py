@@ -1,8 +1,7 @@
 """The table of parts. A new part of the mesh is one entry in PARTS and the functions it names.
 
 Places of a block of ports (Port.offset) that are taken: 0 to 7, of which 3 is kept for the rate
-limiter's admin port. A part keeps its places for good:
-scripts count on them.
+limiter's admin port. A part keeps its places for good: scripts count on them.
 """
 
 from __future__ import annotations
@@ -15,7 +14,14 @@ from sluice.mesh import envoy_config
 from sluice.mesh.binaries import VALKEY, find_embedded, find_envoy
 from sluice.mesh.part import Part, Stage
 from sluice.mesh.ports import LOOPBACK, Port
-from sluice.mesh.probes import NoAnswerError, http_answers, http_call, redis_answers
+from sluice.mesh.probes import (
+    NoAnswerError,
+    http_alive,
+    http_answers,
+    http_call,
+    redis_alive,
+    redis_answers,
+)
 from sluice.outcome import WrongUsage
 
 if TYPE_CHECKING:
@@ -54,6 +60,11 @@ async def _valkey_healthy(plan: Plan) -> str | None:
     return await redis_answers(plan.ports["SLUICE_REDIS_PORT"])
 
 
+async def _valkey_alive(plan: Plan) -> str | None:
+    # An error will do: a server that loads its data answers PING, with LOADING.
+    return await redis_alive(plan.ports["SLUICE_REDIS_PORT"])
+
+
 def _python(module: str) -> Callable[[Plan], list[str]]:
     # -P: the folder `sluice up` was started in is the user's, and a redis.py in it is not ours.
     return lambda _plan: [sys.executable, "-P", "-m", module]
@@ -83,8 +94,17 @@ async def _ratelimit_healthy(plan: Plan) -> str | None:
     return await http_answers(plan.ports["DEBUG_PORT"], "/readyz")
 
 
+async def _ratelimit_alive(plan: Plan) -> str | None:
+    # Not /readyz: without Redis it is not ready, and a restart would not bring Redis back.
+    return await http_alive(plan.ports["DEBUG_PORT"], "/healthz")
+
+
 async def _demo_healthy(plan: Plan) -> str | None:
     return await http_answers(plan.ports["SLUICE_DEMO_PORT"], "/")
+
+
+async def _demo_alive(plan: Plan) -> str | None:
+    return await http_alive(plan.ports["SLUICE_DEMO_PORT"], "/")
 
 
 def _envoy_argv(plan: Plan) -> list[str]:
@@ -105,6 +125,10 @@ def _envoy_argv(plan: Plan) -> list[str]:
 
 async def _envoy_healthy(plan: Plan) -> str | None:
     return await http_answers(plan.ports["SLUICE_ENVOY_ADMIN_PORT"], "/ready")
+
+
+async def _envoy_alive(plan: Plan) -> str | None:
+    return await http_alive(plan.ports["SLUICE_ENVOY_ADMIN_PORT"], "/ready")
 
 
 async def _envoy_finish(plan: Plan) -> None:
@@ -128,6 +152,7 @@ PARTS: Final = (
         ports=(Port(role="redis", variable="SLUICE_REDIS_PORT", default=6380, offset=6),),
         argv=_valkey_argv,
         healthy=_valkey_healthy,
+        alive=_valkey_alive,
         grace_seconds=2.0,
     ),
     Part(
@@ -141,6 +166,7 @@ PARTS: Final = (
         argv=_python("ratelimit_service"),
         environ=_ratelimit_environ,
         healthy=_ratelimit_healthy,
+        alive=_ratelimit_alive,
         grace_seconds=5.5,
         needs=(REDIS,),
     ),
@@ -150,6 +176,7 @@ PARTS: Final = (
         ports=(Port(role="http", variable="SLUICE_DEMO_PORT", default=8099, offset=7),),
         argv=_python("sluice.demo.origin"),
         healthy=_demo_healthy,
+        alive=_demo_alive,
         grace_seconds=2.0,
     ),
     Part(
@@ -161,6 +188,7 @@ PARTS: Final = (
         ),
         argv=_envoy_argv,
         healthy=_envoy_healthy,
+        alive=_envoy_alive,
         finish=_envoy_finish,
         grace_seconds=2.0,
     ),
@@ -187,6 +215,7 @@ def choose(only: str | None) -> tuple[Part, ...]:
 
 def addresses(parts: Iterable[Part], plan: Plan) -> dict[str, Address]:
     """Answer the object of the `ready` line, part to address, with a Redis of the user's own."""
+    # The URL with its credentials, as promised: scripts connect with it. Notes mask them.
     found: dict[str, Address] = {} if plan.store.embedded else {REDIS: plan.store.url}
     for part in parts:
         found[part.name] = plan.store.url if part.name == REDIS else part.address(plan)

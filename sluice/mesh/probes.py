@@ -1,4 +1,6 @@
-"""Health probes: one question to a part, answered with None (healthy) or why it is not, in words.
+"""Health probes: one question to a part, answered with None (yes) or why not, in words.
+
+..._answers asks whether a part is healthy, ..._alive only whether anybody is there to say.
 
 They speak through bare sockets: a probe asks before the part is up and must depend on as little
 as possible, and the two questions (Redis PING, an HTTP request) fit in a line each.
@@ -41,14 +43,31 @@ async def http_answers(port: int, path: str) -> str | None:
     return f"answers {status}" + (f": {shown}" if shown else "")
 
 
+async def http_alive(port: int, path: str) -> str | None:
+    """GET the path; alive when there is an answer, whatever its status."""
+    try:
+        await http_call(port, "GET", path)
+    except NoAnswerError as error:
+        return str(error)
+    return None
+
+
 async def redis_answers(port: int) -> str | None:
     """Send PING; healthy when the answer is PONG. A server that still loads its data is not."""
     try:
-        answer = await _ask(port, b"PING\r\n", asyncio.StreamReader.readline)
+        said = await _ping(port)
     except NoAnswerError as error:
         return str(error)
-    said = answer.decode("latin-1").strip()
     return None if said == "+PONG" else f"answers {said[:_SHOWN_CHARACTERS]}"
+
+
+async def redis_alive(port: int) -> str | None:
+    """Send PING; alive when there is an answer, errors included."""
+    try:
+        said = await _ping(port)
+    except NoAnswerError as error:
+        return str(error)
+    return None if said else "closes the connection without an answer"
 
 
 async def http_call(port: int, method: str, path: str) -> tuple[int, str]:
@@ -66,6 +85,10 @@ async def http_call(port: int, method: str, path: str) -> tuple[int, str]:
     if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
         raise NoAnswerError("does not speak HTTP")
     return int(words[1]), body
+
+
+async def _ping(port: int) -> str:
+    return (await _ask(port, b"PING\r\n", asyncio.StreamReader.readline)).decode("latin-1").strip()
 
 
 async def _read_to_end(reader: asyncio.StreamReader) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +19,7 @@ from chassis.log import LogSettings, configure, get_logger
 from chassis.metrics import Metrics
 from chassis.ops import ops_routes
 from chassis.server import GrpcLimits, make_server
-from chassis.settings import group, load, port, secrets, setting, text
+from chassis.settings import duration_between, group, load, port, secrets, setting, text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +29,9 @@ class Settings:
     grpc_port: int = setting("GRPC_PORT", 8081, parse=port, doc="gRPC")
     ops_port: int = setting("DEBUG_PORT", 6070, parse=port, doc="ops")
     sample: str = setting("SAMPLE", "", parse=text, doc="what to do wrong")
+    close_seconds: float = setting(
+        "CLOSE", 4.0, parse=duration_between(0, 60), doc="how long closing may take"
+    )
     limits: GrpcLimits = group(GrpcLimits)
     log: LogSettings = group(LogSettings)
 
@@ -55,6 +59,12 @@ class Part:
             )
 
     async def reload(self) -> None:
+        if self.sample == "reload never ends":
+            self.log.info("reload is under way")
+            await asyncio.Event().wait()
+        if self.sample == "reload blocks a thread":
+            self.log.info("reload is under way")
+            await asyncio.to_thread(threading.Event().wait)
         if self.sample == "bad reload" and self.reloads == 0:
             self.reloads += 1
             raise ConfigError([Problem(file="a.yaml", line=9, message="broken now")])
@@ -94,6 +104,7 @@ def build() -> App:
     return App(
         name="sample",
         health=health,
+        close_seconds=settings.close_seconds,
         reload=None if settings.sample == "no reload" else part.reload,
         steps=(
             Step(name="part", start=part.start, close=part.close),

@@ -141,6 +141,30 @@ async def test_a_part_that_does_not_close_is_left_behind_in_time(samples: Starte
     assert "did not close in time" in sample.said
 
 
+async def test_how_long_closing_may_take_is_the_services_to_say(samples: Starter) -> None:
+    sample = samples(SAMPLE="never closes", CLOSE="250ms")
+    await sample.ready()
+    started = time.monotonic()
+    sample.tell(signal.SIGTERM)
+    assert sample.exit_code() == 1
+    assert time.monotonic() - started < 3
+    assert '"seconds": 0.25' in sample.said
+
+
+@pytest.mark.parametrize("reload", ["reload never ends", "reload blocks a thread"])
+async def test_told_to_stop_while_it_reloads(samples: Starter, reload: str) -> None:
+    sample = samples(SAMPLE=reload)
+    await sample.ready()
+    sample.tell(signal.SIGHUP)
+    await wait_until(lambda: "reload is under way" in sample.said)
+    started = time.monotonic()
+    sample.tell(signal.SIGTERM)
+    assert sample.exit_code() == 0
+    assert time.monotonic() - started < 3
+    assert '"stopped"' in sample.said
+    assert "Traceback" not in sample.said
+
+
 async def test_a_part_that_fails_to_close_does_not_stop_the_others(samples: Starter) -> None:
     sample = samples(SAMPLE="bug at close")
     await sample.ready()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from dataclasses import dataclass, field
@@ -102,7 +103,6 @@ async def rig() -> AsyncIterator[Rig]:
         made = Rig(session)
         yield made
     await server.close()
-    metrics.close()
 
 
 async def test_alive(rig: Rig) -> None:
@@ -202,6 +202,20 @@ async def test_a_body_over_the_limit_is_refused(rig: Rig) -> None:
     reply = await rig.ask("/json", "POST", data=io.BytesIO(b"x" * (MAX_BODY_BYTES + 1)))
     assert reply.status == 413
     assert (await rig.ask("/healthz")).status == 200
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.http.BODY_SECONDS", 0.1)
+    url = rig.session._base_url
+    assert url is not None
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(b"POST /json HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab")
+    answer = await asyncio.wait_for(reader.readline(), 10)
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 408 ")
 
 
 async def test_headers_over_the_limit_are_refused(rig: Rig) -> None:

@@ -214,7 +214,6 @@ async def test_calls_and_failures_are_exposed_by_method(rig: Rig) -> None:
     await rig.call("unary_unary", b"fine")
     await rig.failure("unary_unary", b"none")
     text = metrics.render().decode()
-    metrics.close()
     method = f'method="/{NAME}/unary_unary"'
     assert f"sluice_grpc_calls_total{{{method}}} 2.0" in text
     assert f'sluice_grpc_failures_total{{code="NOT_FOUND",{method}}} 1.0' in text

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from tests.servers import free_port
+from sluice.demo.mesh_process import free_block
 from tests.waiting import wait_until
 from wire.envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest
 from wire.envoy.service.ratelimit.v3.rls_pb2_grpc import RateLimitServiceStub
@@ -47,7 +47,9 @@ class Limiter:
     def __init__(self, folder: Path, redis_url: str, **environ: str) -> None:
         self.rules = folder / "config"
         self.rules.mkdir(exist_ok=True)
-        self.grpc_port, self.http_port, self.ops_port = free_port(), free_port(), free_port()
+        # A block of its own: workers take the ops ports that follow the first.
+        self.grpc_port = free_block()
+        self.http_port, self.ops_port = self.grpc_port + 1, self.grpc_port + 2
         self.log = folder / "service.log"
         self._environ = {
             **os.environ,

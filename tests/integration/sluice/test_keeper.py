@@ -46,12 +46,16 @@ def make(tmp_path: Path) -> Iterator[MakeKeeper]:
             async def healthy(_plan: Plan) -> str | None:
                 return problem
 
+            async def alive(_plan: Plan) -> str | None:
+                return None
+
             part = Part(
                 name="worker",
                 stage=Stage.SERVICE,
                 ports=(),
                 argv=lambda _plan: [],
                 healthy=healthy,
+                alive=alive,
                 grace_seconds=2.0,
             )
             return Keeper(

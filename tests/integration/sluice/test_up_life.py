@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,6 +39,20 @@ def ask_redis(url: str, command: bytes) -> bytes:
     with socket.create_connection((host, int(port)), timeout=5) as connection:
         connection.sendall(command + b"\r\n")
         return connection.recv(1000)
+
+
+def pid_behind(up: Up, address: str) -> int:
+    pid = up.pid_listening(int(address.rpartition(":")[2]))
+    assert pid is not None, f"nothing listens on {address}"
+    return pid
+
+
+def ready(ops: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{ops}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError:
+        return False
 
 
 async def test_ready_is_the_last_line_and_names_each_part() -> None:
@@ -104,6 +120,32 @@ async def test_a_port_taken_at_a_restart_is_tried_again() -> None:
         with socket.create_server(("127.0.0.1", port)):
             await up.notes(f"redis finds that port {port} is in use; restarting in ")
         await up.notes("redis is healthy again")
+
+
+async def test_a_part_that_hangs_is_restarted_and_one_that_waits_for_it_is_not() -> None:
+    with Up("--only", "redis,ratelimit") as up:
+        addresses = await up.ready()
+        ops = addresses["ratelimit"]["ops"]
+        redis = pid_behind(up, addresses["redis"])
+        limiter = pid_behind(up, ops)
+        os.kill(redis, signal.SIGSTOP)
+        await up.notes("redis hangs (does not answer within 2 s, 3 times in a row) and was killed")
+        assert not ready(ops), "else this is no test of a part that waits"
+        await up.notes("redis is healthy again")
+        await wait_until(lambda: ready(ops), description="the limiter serves again")
+        assert pid_behind(up, addresses["redis"]) != redis
+        assert pid_behind(up, ops) == limiter
+        assert not any(line.startswith("ratelimit ") for line in up.err)
+
+
+async def test_every_kind_of_part_that_hangs_is_found() -> None:
+    with Up("--only", "demo,envoy") as up:
+        addresses = await up.ready()
+        for address in (addresses["demo"], addresses["envoy"]["http"]):
+            os.kill(pid_behind(up, address), signal.SIGSTOP)
+        for part in ("demo", "envoy"):
+            await up.notes(f"{part} hangs (does not answer within 2 s")
+            await up.notes(f"{part} is healthy again")
 
 
 async def test_a_killed_supervisor_takes_every_part_along() -> None:

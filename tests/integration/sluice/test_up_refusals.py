@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sluice.demo.mesh_process import free_block
+from sluice.mesh.store import own_store
+from sluice.outcome import CannotReach
 from tests.integration.sluice.running import Up, stand_in_envoy
 from tests.servers import start_valkey
 
@@ -98,7 +100,7 @@ async def test_a_redis_that_does_not_answer_is_not_reachable() -> None:
         "--only", "ratelimit", "--redis", f"redis://ada:secret@127.0.0.1:{first}", first_port=first
     )
     assert code == 3
-    assert f"redis://ada:***@127.0.0.1:{first} cannot be reached" in said
+    assert f"redis://ada:******@127.0.0.1:{first} cannot be reached" in said
 
 
 async def test_a_redis_named_by_the_environment_counts_where_one_is_needed() -> None:
@@ -120,6 +122,13 @@ async def test_a_redis_that_refuses_the_password() -> None:
         code, said = await refused("--only", "ratelimit", "--redis", server.url)
         assert code == 3
         assert "asks for a password" in said
+
+
+def test_a_password_of_the_environment_is_the_one_the_services_use() -> None:
+    with start_valkey("--requirepass", "right") as server:
+        assert own_store(server.url, {"REDIS_AUTH": "right"}).url == server.url
+        with pytest.raises(CannotReach, match="refuses the user and password"):
+            own_store(server.url, {"REDIS_AUTH": "wrong"})
 
 
 async def test_a_limiter_without_any_redis_says_what_to_add() -> None:

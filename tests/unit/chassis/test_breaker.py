@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.breaker import (
+    FAILURES_TO_OPEN,
     FIRST_OPEN_SECONDS,
     LONGEST_OPEN_SECONDS,
     BreakerState,
@@ -14,27 +15,27 @@ from chassis.breaker import (
 
 
 def opened(at: float = 0.0, chance: float = 1.0) -> CircuitBreaker:
-    breaker = CircuitBreaker(failures_to_open=3, chance=lambda: chance)
-    for _ in range(3):
+    breaker = CircuitBreaker(chance=lambda: chance)
+    for _ in range(FAILURES_TO_OPEN):
         breaker.failed(at)
     return breaker
 
 
-def test_it_opens_at_the_third_failure_in_a_row_and_then_refuses() -> None:
-    breaker = CircuitBreaker(failures_to_open=3, chance=lambda: 1.0)
-    breaker.failed(0)
-    breaker.failed(0)
-    assert breaker.allows(0)
+def test_it_opens_after_so_many_failures_in_a_row_and_then_refuses() -> None:
+    breaker = CircuitBreaker(chance=lambda: 1.0)
+    for _ in range(FAILURES_TO_OPEN - 1):
+        breaker.failed(0)
+        assert breaker.allows(0)
     breaker.failed(0)
     assert not breaker.allows(0)
     assert not breaker.allows(FIRST_OPEN_SECONDS * 0.99)
 
 
 def test_a_success_between_failures_starts_the_count_again() -> None:
-    breaker = CircuitBreaker(failures_to_open=3)
+    breaker = CircuitBreaker()
     for _ in range(10):
-        breaker.failed(0)
-        breaker.failed(0)
+        for _ in range(FAILURES_TO_OPEN - 1):
+            breaker.failed(0)
         breaker.succeeded()
     assert breaker.allows(0)
 
@@ -90,7 +91,7 @@ def test_the_open_time_is_drawn_from_its_upper_half() -> None:
 def test_however_it_went_it_asks_again_within_the_longest_pause(
     history: list[tuple[float, bool]], chance: float
 ) -> None:
-    breaker = CircuitBreaker(failures_to_open=3, chance=lambda: chance)
+    breaker = CircuitBreaker(chance=lambda: chance)
     now = 0.0
     for step, worked in history:
         now += step

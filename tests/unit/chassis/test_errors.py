@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from chassis import errors
+from chassis import errors, listen, redis_replies, settings
 from chassis.errors import (
     ConfigError,
     FieldViolation,
@@ -16,6 +16,8 @@ from chassis.errors import (
     Problem,
     SluiceError,
 )
+from chassis.listen import ListenError
+from chassis.redis_replies import RedisReplyError
 
 
 def every_class() -> list[type[SluiceError]]:
@@ -34,6 +36,26 @@ def test_each_class_has_a_reason_of_its_own_that_error_info_accepts(
     reason = cls("something is wrong").reason
     assert re.fullmatch(r"[A-Z][A-Z0-9_]{0,61}[A-Z0-9]", reason)
     assert [other for other in every_class() if other.default_reason == reason] == [cls]
+
+
+def test_the_tree_that_is_drawn_is_the_tree_there_is() -> None:
+    parents: list[type[BaseException]] = [Exception]
+    drawn = []
+    for line in (errors.__doc__ or "").splitlines():
+        branch = re.match(r"    (?P<depth>(?:[|] {3}| {4})*)[|`]-- (?P<name>\w+)", line)
+        if branch is not None:
+            found = named(branch["name"])
+            del parents[len(branch["depth"]) // 4 + 1 :]
+            assert found.__base__ is parents[-1], branch["name"]
+            parents.append(found)
+            drawn.append(found)
+    assert {*every_class(), OperatorError, ConfigError, RedisReplyError, ListenError} <= set(drawn)
+
+
+def named(name: str) -> type[BaseException]:
+    homes = (errors, settings, listen, redis_replies)
+    found: type[BaseException] = next(vars(home)[name] for home in homes if name in vars(home))
+    return found
 
 
 def test_a_given_reason_wins_over_the_default() -> None:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from chassis.build import Build
 from chassis.metrics import Metrics
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 BUILD = Build(service="demo", version="1.2.3", python="p", platform="l")
 
 
 @pytest.fixture
-def metrics() -> Iterator[Metrics]:
-    made = Metrics(BUILD)
-    yield made
-    made.close()
+def metrics() -> Metrics:
+    return Metrics(BUILD)
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
@@ -83,4 +76,3 @@ def test_two_of_them_share_no_numbers(metrics: Metrics) -> None:
     other = Metrics(BUILD)
     other.observe_gauge("only_there", "Only there.", read=lambda: 1)
     assert "sluice_only_there" not in samples(metrics)
-    other.close()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+from urllib.parse import quote
+
 import grpc
 import pytest
 from google.rpc import (  # type: ignore[import-untyped]
@@ -23,7 +26,12 @@ from chassis.errors import (
     Unauthenticated,
     Unavailable,
 )
-from chassis.status import MAX_DETAILS_BYTES, TABLE, code_of, status_of
+from chassis.status import MAX_DETAILS_BYTES, MAX_MESSAGE_BYTES, TABLE, clip, code_of, status_of
+
+# What a gRPC message carries as it is: printable ASCII but the percent sign.
+PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+# What a gRPC client takes by default, less what gRPC and the handler put beside ours.
+TRAILER_BYTES = 8192 - 1024
 
 CODES = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
@@ -87,6 +95,48 @@ def test_the_details_say_why_in_words_for_programs() -> None:
         {"domain": "d"},
     )
     assert fields == ["domain", "descriptors[0]"]
+
+
+@pytest.mark.parametrize("letter", ["x", "%", "\n", "\0", "é", "漢", "🌊", "\udcff"], ids=ascii)
+def test_whatever_it_says_it_fits_into_the_trailers(letter: str) -> None:
+    much = letter * 100_000
+    violations = tuple(FieldViolation(field=much, description=much) for _ in range(100))
+    metadata = {f"{number}{much}": much for number in range(100)}
+    error = InvalidRequest(much, reason="R" * 1000, metadata=metadata, violations=violations)
+    status = status_of(error)
+    encoded = len(quote(status.message, safe=PLAIN)) + len(
+        base64.b64encode(status.SerializeToString())
+    )
+    assert encoded < TRAILER_BYTES
+    info, fields = details(status)
+    assert info.metadata
+    assert fields
+    assert status.message
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("abcdef", "abcd"),
+        ("abc", "abc"),
+        ("%%", "%"),
+        ("aéb", "a"),
+        ("ab%c", "ab"),
+        ("\udcff", "?"),
+    ],
+    ids=ascii,
+)
+def test_a_text_is_cut_at_a_character_where_its_encoding_ends(text: str, kept: str) -> None:
+    assert clip(text, 4) == kept
+
+
+def test_what_an_ordinary_error_says_is_not_cut() -> None:
+    message = "Redis at [fd00::1]:6379 is away: cannot connect (Connection refused); start it" * 3
+    error = Unavailable(message, metadata={"outcome": "not_executed", "redis": "ratelimit"})
+    assert len(message) < MAX_MESSAGE_BYTES
+    info, _ = details(status_of(error))
+    assert status_of(error).message == message
+    assert dict(info.metadata) == {"outcome": "not_executed", "redis": "ratelimit"}
 
 
 def test_ten_thousand_violations_still_fit_into_trailers() -> None:

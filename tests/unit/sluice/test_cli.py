@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
+from chassis.build import version
 from sluice import cli
 from sluice.mesh.parts import PARTS
 from sluice.outcome import CannotReach, OperatorError
@@ -64,6 +65,11 @@ def test_wrong_usage_exits_2_with_a_sentence(
     said = capsys.readouterr()
     assert said.err.strip()
     assert not said.out
+
+
+def test_the_version_is_the_one_that_services_tell(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"sluice {version()}\n"
 
 
 def replace_up(monkeypatch: pytest.MonkeyPatch, ends: Callable[[], None]) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from sluice.mesh.keeper import FINISH_SECONDS, KILL_SECONDS
 from sluice.mesh.part import Stage
 from sluice.mesh.parts import PARTS, addresses, all_ports, choose
 from sluice.mesh.plan import Plan
 from sluice.mesh.ports import BLOCK_SIZE, assign_ports
 from sluice.mesh.state import StateFolder
 from sluice.mesh.store import Store
+from sluice.mesh.supervisor import STOP_SECONDS
 from sluice.outcome import WrongUsage
 
 # Promises of the interface: what users put in scripts and firewalls.
@@ -24,9 +26,7 @@ PROMISED = {
     "DEBUG_PORT": 6070,
     "SLUICE_REDIS_PORT": 6380,
 }
-
-# `sluice up` ends within 15 seconds: the grace of every stage and Envoy's time to finish included.
-GRACE_LIMIT_SECONDS = 13.0
+PROMISED_END_SECONDS = 15.0
 
 
 def plan(tmp_path: Path, *, store: Store | None = None, rules: Path | None = None) -> Plan:
@@ -67,7 +67,8 @@ def test_all_stages_together_end_in_time() -> None:
     longest = {
         stage: max(part.grace_seconds for part in PARTS if part.stage is stage) for stage in Stage
     }
-    assert sum(longest.values()) + 3.0 <= GRACE_LIMIT_SECONDS
+    assert sum(longest.values()) + FINISH_SECONDS <= STOP_SECONDS, "then all is killed"
+    assert STOP_SECONDS + KILL_SECONDS < PROMISED_END_SECONDS
 
 
 def test_everything_runs_unless_parts_are_named() -> None:

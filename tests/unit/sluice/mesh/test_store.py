@@ -1,4 +1,4 @@
-"""The URL of a Redis of the user's own: understood, refused, never shown with its password.
+"""The URL of a Redis of the user's own: understood as the services do, never shown with its password.
 
 Whether it answers is asked of real servers in tests/integration/sluice/test_up_refusals.py.
 """
@@ -8,25 +8,32 @@ from __future__ import annotations
 import pytest
 
 from sluice.mesh.store import Store, own_store
-from sluice.outcome import WrongUsage
+from sluice.outcome import ExitCode, OperatorError
+
+
+def test_a_list_is_shown_with_its_hosts_and_without_its_passwords() -> None:
+    store = Store(url="redis://a:one@db1,redis://b:t@wo@db2", embedded=False)
+    assert store.shown == "redis://a:******@db1,redis://b:******@db2"
 
 
 @pytest.mark.parametrize(
-    ("url", "shown"),
+    ("url", "environ", "why"),
     [
-        ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379"),
-        ("redis://ada:secret@db:6379/0", "redis://ada:***@db:6379/0"),
-        ("rediss://:p@ss:w@db:6379", "rediss://:***@db:6379"),
-        ("redis://a:one@db1,redis://b:two@db2", "redis://a:***@db2"),
+        ("http://127.0.0.1:6379", {}, "write redis://, rediss:// or unix://"),
+        ("redis://", {}, "where host:port belongs"),
+        ("redis://db:notaport", {}, "where host:port belongs"),
+        ("redis://db:0", {}, "has port 0"),
+        ("redis://a..b", {}, "where a host belongs"),
+        ("unix://", {}, "names no socket"),
+        ("a:1,b:2", {}, "set REDIS_TYPE=CLUSTER"),
+        ("db:1", {"REDIS_TYPE": "SENTINEL"}, "write master-name,host:26379"),
+        ("db:1", {"REDIS_TLS": "perhaps"}, "REDIS_TLS=perhaps"),
     ],
 )
-def test_no_password_is_ever_shown(url: str, shown: str) -> None:
-    assert Store(url=url, embedded=False).shown == shown
-
-
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:6379", "redis://", "redis://db:notaport", "redis://db:0", "unix://"]
-)
-def test_what_is_no_address_of_a_redis_is_refused_with_the_forms_that_are(url: str) -> None:
-    with pytest.raises(WrongUsage, match=r"redis://.*rediss://.*unix://"):
-        own_store(url)
+def test_what_the_services_would_not_understand_is_wrong_usage(
+    url: str, environ: dict[str, str], why: str
+) -> None:
+    with pytest.raises(OperatorError) as raised:
+        own_store(url, environ)
+    assert raised.value.exit_code == ExitCode.USAGE
+    assert why in str(raised.value)
