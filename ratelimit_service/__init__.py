@@ -1,6 +1,7 @@
 """The rate limiter: answers Envoy's ShouldRateLimit from token buckets in Redis.
 
-It starts in place of envoyproxy/ratelimit: the same RPC, rule files and environment variables.
+It speaks envoyproxy/ratelimit's RPC, rule files and environment variables; what it cannot do of
+them it refuses by name.
 
 core/        the decisions, pure: rules, matching, the token bucket
 service.py   the use case: plan, take, judge

@@ -17,7 +17,7 @@ from chassis.ops import ops_routes
 from chassis.redis import RedisDoor
 from chassis.server import Service, make_server
 from chassis.settings import load, secrets
-from ratelimit_service.config import Settings
+from ratelimit_service.config import Settings, refuse_unbuilt, without_effect
 from ratelimit_service.service import Limiter
 from ratelimit_service.storage.redis import RedisBuckets
 from ratelimit_service.storage.rule_book import RuleBook
@@ -42,7 +42,10 @@ def main() -> int:
 def build(environ: Mapping[str, str]) -> App:
     """Put the service together, inside a running event loop; SettingsError for bad settings."""
     settings = load(Settings, environ)
+    refuse_unbuilt(environ)
     log.configure(settings.log, secrets=secrets(settings))
+    if ignored := without_effect(environ):
+        log.get_logger("settings").warning("set, and without effect here", variables=ignored)
     book = RuleBook(
         settings.rules_directory,
         watched_root=settings.runtime_root if settings.runtime_watch_root else None,
@@ -92,8 +95,8 @@ def build(environ: Mapping[str, str]) -> App:
         steps=(
             Step(name="rules", start=book.open, close=book.close),
             Step(name="redis", start=door.open, close=close_redis),
-            Step(name="health", start=health.open, close=health.close),
             *_listening(settings, grpc_server, main_http, ops_http),
+            Step(name="health", start=health.open, close=health.close),
             workers.Membership(environ).step(),
         ),
     )

@@ -10,6 +10,7 @@ import re
 from difflib import get_close_matches
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
+from unicodedata import category
 
 from ratelimit_service.core.source import Mapping, Node, Place, Scalar, Sequence, kind
 
@@ -61,6 +62,8 @@ class Fields:
     def _admit(self, key: Node, value: Node, known: tuple[str, ...], what: str) -> None:
         if not isinstance(key, Scalar) or key.is_null or (key.plain and _is_number(key.text)):
             self.note(key.place, f"config error, key is not of type string: {kind(key)}")
+        elif key.plain and key.text == "<<":
+            self.note(key.place, "merge keys (<<) are not read; write the fields out here")
         elif key.text not in known:
             hint = suggestion(key.text, known) or f"; {what} takes {', '.join(known)}"
             self.note(key.place, f"config error, unknown key '{key.text}'{hint}")
@@ -91,6 +94,8 @@ class Fields:
         if not isinstance(node, Scalar):
             self.note(node.place, f"'{name}' must be text, not {kind(node)}")
             return ""
+        if any(category(character) == "Cc" for character in node.text):
+            self.note(node.place, f"'{name}' holds a control character; remove it")
         return node.text
 
     def flag(self, name: str) -> bool:

@@ -294,4 +294,5 @@ def _too_late() -> Unavailable:
     return Unavailable(
         "Redis did not answer within the caller's deadline; whether it charged is unknown",
         reason="REDIS_TIMEOUT",
+        metadata={"outcome": "unknown"},
     )

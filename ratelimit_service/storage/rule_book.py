@@ -88,10 +88,9 @@ class RuleBook:
         try:
             await self.load()
         except ConfigError as error:
-            self._log.error(
-                "rules not reloaded, the old ones stay",
-                errors=[str(problem) for problem in error.problems],
-            )
+            self._log.error("rules not reloaded, the old ones stay")
+            for problem in error.problems:
+                self._log.error(str(problem))
         else:
             self._log.info("rules reloaded", generation=self.generation)
 

@@ -80,10 +80,13 @@ def parse(content: bytes, name: str, problems: list[Problem]) -> Node | None:
             )
         )
         return None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        text = " ".join(str(error).split())
+    except yaml.reader.ReaderError as error:
+        line, column = _place_of(content, error.position)
+        what = f"not YAML text: {error.reason}"
         problems.append(
-            Problem(file=name, message=f"error loading config file: not YAML text: {text}")
+            Problem(
+                file=name, line=line, column=column, message=f"error loading config file: {what}"
+            )
         )
         return None
     if len(nodes) > 1:
@@ -96,6 +99,12 @@ def parse(content: bytes, name: str, problems: list[Problem]) -> Node | None:
         place = Place(file=name, line=1, column=1)
         return Mapping(place=place, pairs=())
     return _Converter(name, problems).convert(nodes[0])
+
+
+def _place_of(content: bytes, position: int) -> tuple[int, int]:
+    """Return line and column of a byte, both from 1."""
+    before = content[:position]
+    return before.count(b"\n") + 1, position - before.rfind(b"\n")
 
 
 class _Converter:
@@ -145,8 +154,12 @@ class _TooLargeError(Exception):
 
 def _files_of(path: Path, problems: list[Problem]) -> list[Path]:
     try:
-        if not path.is_dir():
+        if path.is_file() or not path.exists():
             return [path]
+        if not path.is_dir():
+            message = "is neither a file nor a directory; give a rule file or a directory"
+            problems.append(Problem(file=str(path), message=message))
+            return []
         return sorted(entry for entry in path.iterdir() if entry.is_file() and entry.name[0] != ".")
     except OSError as error:
         problems.append(_unreadable(path, error))

@@ -116,7 +116,7 @@ class Limiter:
             descriptor = request.descriptors.add()
             for key, value in entries.items():
                 descriptor.entries.add(key=key, value=value)
-        return await self.stub.ShouldRateLimit(request, timeout=timeout)
+        return await self.stub.ShouldRateLimit(request, timeout=timeout, wait_for_ready=True)
 
 
 @contextlib.contextmanager

@@ -50,6 +50,27 @@ async def test_wrong_settings_are_named_together(tmp_path: Path) -> None:
         assert "GRPC_MAX_CONCURRENT_STREAMS=many" in limiter.said()
 
 
+async def test_what_the_reference_could_do_and_this_cannot_is_refused_by_name(
+    tmp_path: Path,
+) -> None:
+    asked = {"SHADOW_MODE": "true", "CONFIG_TYPE": "GRPC_XDS_SOTW", "GRPC_SERVER_USE_TLS": "1"}
+    with running(tmp_path, "redis://127.0.0.1:1", **asked) as limiter:
+        assert await limiter.ended() == 2
+        for name, value in asked.items():
+            assert f"{name}={value}: is not supported yet" in limiter.said()
+
+
+async def test_what_asks_for_nothing_and_what_changes_no_verdict_is_let_be(
+    tmp_path: Path, valkey: Server
+) -> None:
+    usual = {"SHADOW_MODE": "false", "CONFIG_TYPE": "FILE", "USE_STATSD": "false"}
+    with running(tmp_path, valkey.url, **usual) as limiter:
+        await limiter.ready()
+        assert "without effect here" in limiter.said()
+        assert "USE_STATSD" in limiter.said()
+        await limiter.channel.close()
+
+
 async def test_a_used_port_is_one_sentence(tmp_path: Path, valkey: Server) -> None:
     with running(tmp_path, valkey.url, DEBUG_PORT=str(valkey.port)) as limiter:
         assert await limiter.ended() == 1
@@ -110,8 +131,11 @@ async def test_it_starts_without_redis_and_serves_when_redis_comes(tmp_path: Pat
     with start_valkey() as server:
         server.kill()
         with running(tmp_path, server.url) as limiter:
-            await wait_until(lambda: limiter.readyz()[0] == 503, description="it waits for Redis")
+            await wait_until(
+                lambda: "grpc is listening" in limiter.said(), description="it waits for Redis"
+            )
             assert await failure(limiter) is grpc.StatusCode.UNAVAILABLE
+            assert limiter.readyz()[0] == 503
             assert limiter.get("/healthz")[0] == 200
             server.start()
             await limiter.ready()

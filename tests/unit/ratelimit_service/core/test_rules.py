@@ -86,6 +86,8 @@ def descriptor(body: str) -> str:
         ("domain: d\ndescriptor: []", "0.yaml:2:1: config error, unknown key 'descriptor'; did you mean 'descriptors'?"),
         ("domain: d\n0.25: a", "0.yaml:2:1: config error, key is not of type string: '0.25'"),
         ("domain: d\ndomain: e", "0.yaml:2:1: key 'domain' stands twice here"),
+        ("domain: d\n<<: {a: b}", "0.yaml:2:1: merge keys (<<) are not read"),
+        ('domain: d\ndescriptors: [{key: "k\\n"}]', "0.yaml:2:21: 'key' holds a control character"),
         ("domain: d\ndescriptors: 5", "0.yaml:2:14: 'descriptors' must be a list of maps, not '5'"),
         ("domain: d\ndescriptors:\n- a", "0.yaml:3:3: config error, yaml file contains list of type other than map: 'a'"),
         ("domain: d\ndescriptors:\n- value: v", "0.yaml:3:3: descriptor has empty key"),

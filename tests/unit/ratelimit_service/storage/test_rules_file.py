@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,7 +33,8 @@ LAUGHS = b"a: &a [x, x]\n" + b"".join(
     [
         ("not YAML", b"a: [\n", "f.yaml:2:1: error loading config file: not YAML"),
         ("a tab for indentation", b"a:\n\t- b\n", "f.yaml:2:1: error loading config file: not YAML"),
-        ("not text", b"\xff\xff\xff", "f.yaml: error loading config file: not YAML text"),
+        ("not text", b"a: b\nc: \xff", "f.yaml:2:4: error loading config file: not YAML text"),
+        ("a NUL byte", b"a: b\nc: \0", "f.yaml:2:4: error loading config file: not YAML text"),
         ("two documents", b"a: b\n---\nc: d\n", "f.yaml:3: a rule file holds one document"),
         ("an alias inside itself", b"a: &a [*a]\n", "f.yaml:1:4: nests deeper than 100 levels"),
         ("nested beyond reason", b"[" * 200 + b"]" * 200, "f.yaml:1:101: nests deeper than 100 levels"),
@@ -75,3 +77,10 @@ def test_a_file_too_large_to_be_rules_is_refused(
     (tmp_path / "huge.yaml").write_text("domain: something\n")
     with pytest.raises(ConfigError, match="larger than 10 bytes"):
         read([tmp_path]).build()
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="neither a file nor a directory"):
+        read([tmp_path / "pipe"]).build()
+    assert not read([tmp_path]).build().domains, "in a directory it is passed over"
