@@ -103,6 +103,10 @@ def _looking(item: Item) -> Item:
 
 def judge(plan: Plan, met: Sequence[int]) -> Verdict:
     """Judge from the debt each charge met (see bucket.take, which decides by the same rule)."""
+    if len(met) == len(plan.items) == 1:
+        verdict = _judge_one(plan.items[0], met[0])
+        if verdict is not None:
+            return verdict
     over = plan.refused
     for charge, debt in zip(plan.charges, met, strict=True):
         if charge.cost > 0 and debt + charge.cost > charge.bucket.full:
@@ -115,6 +119,21 @@ def judge(plan: Plan, met: Sequence[int]) -> Verdict:
             for item in plan.items
         ],
     )
+
+
+def _judge_one(item: Item, debt: int) -> Verdict | None:
+    """Judge a request of one descriptor that passes, as most do: 0.9 us instead of 2.2."""
+    if isinstance(item, Status):
+        return None
+    charge = item.charge
+    bucket = charge.bucket
+    owed = debt + charge.cost
+    if owed > bucket.full and charge.cost > 0:
+        return None
+    owed = max(owed, 0)
+    reset_us = -(-owed // bucket.refill) * bucket.tick_us
+    status = Status(False, item.limit, (bucket.full - owed) // bucket.parts, reset_us)  # noqa: FBT003
+    return Verdict(False, (status,))  # noqa: FBT003
 
 
 def _status(item: Charged, debt: int, *, over: bool) -> Status:

@@ -115,48 +115,49 @@ class PlanMemo:
 
 def encode(verdict: Verdict) -> bytes:
     """Return the RateLimitResponse of `verdict`."""
-    parts = [b"\x08\x02" if verdict.over else b"\x08\x01"]
+    answer = b"\x08\x02" if verdict.over else b"\x08\x01"
     for status in verdict.statuses:
         body = _status(status)
-        parts.append(b"\x12" + _varint(len(body)) + body)
-    return b"".join(parts)
+        answer += b"\x12" + _varint(len(body)) + body
+    return answer
 
 
 def _status(status: Status) -> bytes:
     body = b"\x08\x02" if status.over else b"\x08\x01"
-    if status.limit is not None:
-        body += _current_limit(status.limit)
-    if status.remaining:
-        body += b"\x18" + _varint(min(status.remaining, _UINT32_MAX))
-    if status.limit is not None:
-        seconds, microseconds = divmod(status.reset_us, _MICROSECONDS)
-        duration = b"\x08" + _varint(seconds) if seconds else b""
-        if microseconds:
-            duration += b"\x10" + _varint(microseconds * 1000)
-        body += b"\x22" + _varint(len(duration)) + duration
-    return body
+    remaining, limit = status.remaining, status.limit
+    if limit is None:
+        return body + b"\x18" + _varint(remaining) if remaining else body
+    body += _current_limit(limit)
+    if remaining:
+        body += b"\x18" + _varint(min(_UINT32_MAX, remaining))
+    seconds, microseconds = divmod(status.reset_us, _MICROSECONDS)
+    duration = b"\x08" + _varint(seconds) if seconds else b""
+    if microseconds:
+        duration += b"\x10" + _varint(microseconds * 1000)
+    return body + b"\x22" + _SHORT[len(duration)] + duration
 
 
 @lru_cache(maxsize=4096)  # one a rule; overrides may bring more
 def _current_limit(limit: Limit) -> bytes:
     message = rls_pb2.RateLimitResponse.RateLimit(
-        requests_per_unit=limit.requests_per_unit,
-        unit=limit.unit.name,
-        name=limit.name,
+        requests_per_unit=limit.requests_per_unit, unit=limit.unit.name, name=limit.name
     )
     body = message.SerializeToString()
     return b"\x12" + _varint(len(body)) + body
 
 
 def _varint(value: int) -> bytes:
-    if value < 0x80:
-        return _ONE_BYTE[value]
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    """Return `value`, at least 0, as protobuf writes it; a loop takes twice as long."""
+    if value < 0x4000:
+        return _SHORT[value]
+    low, middle, high = value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14 & 0x7F
+    if value < 0x20_0000:
+        return bytes((low, middle, high))
+    if value < 0x1000_0000:
+        return bytes((low, middle, high | 0x80, value >> 21))
+    return bytes((low, middle, high | 0x80, value >> 21 & 0x7F | 0x80)) + _varint(value >> 28)
 
 
-_ONE_BYTE = [bytes([value]) for value in range(0x80)]
+# Lengths, remaining hits and seconds are mostly below 16,384; the table takes 0.6 MiB.
+_SHORT = [bytes([value]) for value in range(0x80)]
+_SHORT += [bytes([value & 0x7F | 0x80, value >> 7]) for value in range(0x80, 0x4000)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ratelimit_service.core.bucket import Cell, take
 from ratelimit_service.core.decide import Plan, Status, Verdict, judge, plan, without_store
@@ -87,6 +89,21 @@ def test_a_limit_of_zero_refuses_without_asking_the_store_to_charge_the_rest() -
     assert verdict.statuses[1].reset_us == 86_400 * SECOND
     assert not cells
     assert verdict.statuses[0].remaining == 10
+
+
+@given(
+    st.sampled_from(["ten", "two"]),
+    st.one_of(st.integers(-12, 12), st.integers(-(2**64), 2**64)),
+    st.integers(0, 10),
+)
+def test_one_descriptor_alone_is_judged_as_among_others(key: str, hits: int, used: int) -> None:
+    cells: dict[bytes, Cell] = {}
+    run(ask(key, hits=used), cells)
+    alone, among = ask(key, hits=hits), ask(key, "nobody", hits=hits)
+    met = take(dict(cells), [alone.charges], START)
+    one, two = judge(alone, met), judge(among, met)
+    assert one.over == two.over
+    assert one.statuses[0] == two.statuses[0]
 
 
 def test_looking_at_a_limit_of_zero_is_not_refused() -> None:
