@@ -68,7 +68,8 @@ lint: $(READY)
 	@$(BIN)/python -m pytest -q tests/house
 
 bench: $(READY)
-	@$(BIN)/python -m bench.ratelimit
+	@status=0; for bench in transport ratelimit; do \
+	  echo "bench.$$bench"; $(BIN)/python -m bench.$$bench || status=1; echo; done; exit $$status
 
 protos: $(READY)
 	@$(BIN)/python tools/genproto.py

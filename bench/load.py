@@ -23,6 +23,7 @@ class Load:
 
     calls: int
     seconds: float
+    mean_ms: float
     p50_ms: float
     p99_ms: float
 
@@ -57,6 +58,7 @@ def run(
     return Load(
         calls=calls,
         seconds=float(done[1]) * _SCALE[done[2]],
+        mean_ms=sum(took) / len(took) / 1000,
         p50_ms=took[len(took) // 2] / 1000,
         p99_ms=took[len(took) * 99 // 100] / 1000,
     )

@@ -1,6 +1,7 @@
 """`make bench`: what a ShouldRateLimit decision costs, beside the same servicer unbatched.
 
     python -m bench.ratelimit [--calls N] [--rounds N]
+    BENCH_REFERENCE=/path/to/ratelimit python -m bench.ratelimit     a built reference beside ours
 
 One service process, one Redis (the embedded Valkey) and h2load share the machine's processors.
 CPU is taken from the processes themselves, so it holds on a noisy machine; calls a second and
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import statistics
 import sys
 import tempfile
@@ -23,13 +25,22 @@ import redis
 
 from bench import load
 from bench import store as store_alone
-from bench.servers import Server, started_sluice, started_unbatched, started_valkey
+from bench.servers import (
+    Server,
+    started_reference,
+    started_sluice,
+    started_unbatched,
+    started_valkey,
+)
+from bench.target import Target, show
 from ratelimit_service.core.bucket import Bucket
 from ratelimit_service.core.keys import bucket_key
 from ratelimit_service.core.limit import Limit, Unit
 from wire.envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import psutil
 
 METHOD = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit"
@@ -45,6 +56,22 @@ CLIENT = (("client_id", "load"),)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Shape:
+    """How many calls are in flight, and by how much fewer are sent in all."""
+
+    connections: int
+    streams: int
+    fewer: int = 1
+
+
+LOADS = {
+    "4 x 64": Shape(connections=4, streams=64),
+    "4 x 16": Shape(connections=4, streams=16, fewer=2),
+    "1 x 1": Shape(connections=1, streams=1, fewer=20),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
     """One measured run. CPU in microseconds a decision."""
 
@@ -54,7 +81,7 @@ class Figures:
     script_calls: int
 
 
-def main() -> None:
+def main() -> int:
     """Start everything, measure in turn, print the figures, end everything."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--calls", type=int, default=40_000, help="calls a round (40000)")
@@ -70,28 +97,42 @@ def main() -> None:
             stack.enter_context(started_sluice(folder, store_port)),
             stack.enter_context(started_unbatched(folder, store_port)),
         ]
+        if binary := os.environ.get("BENCH_REFERENCE"):
+            servers.append(stack.enter_context(started_reference(folder, store_port, binary)))
         client = stack.enter_context(redis.Redis(port=store_port))
-        measured: dict[str, list[Figures]] = {server.name: [] for server in servers}
-        for server in servers:
-            measure(server, store, client, calls=options.calls // 4)  # warm up
-        for number in range(options.rounds):
-            for server in servers:
-                print(f"Round {number + 1} of {options.rounds}: {server.name} ...", flush=True)
-                measured[server.name].append(measure(server, store, client, calls=options.calls))
-        single = {
-            server.name: measure(server, store, client, calls=2_000, streams=1, connections=1)
-            for server in servers
+        measured = {
+            load_name: measure_in_turn(load_name, servers, store, client, options)
+            for load_name in LOADS
         }
         print("The store alone ...", flush=True)
         alone = store_alone.measure(store_port, takes=options.calls * 2)
-    report(measured, single)
+    report(measured)
     report_store(alone)
+    return show(targets(measured))
+
+
+def measure_in_turn(
+    load_name: str, servers: list[Server], store: psutil.Process, client: redis.Redis,
+    options: argparse.Namespace,
+) -> dict[str, list[Figures]]:  # fmt: skip
+    """Measure every server under one load, round by round, after a warm-up."""
+    shape = LOADS[load_name]
+    calls = max(1000, options.calls // shape.fewer)
+    measured: dict[str, list[Figures]] = {server.name: [] for server in servers}
+    for number in range(options.rounds + 1):
+        for server in servers:
+            print(f"{load_name}, round {number} of {options.rounds}: {server.name} ...", flush=True)
+            # The yardstick is thirty times slower: as many calls would take minutes.
+            own = max(1000, calls // (1 if server.name == "sluice" else 5))
+            figures = measure(server, store, client, calls=own, shape=shape)
+            if number:
+                measured[server.name].append(figures)
+    return measured
 
 
 def measure(
-    server: Server, store: psutil.Process, client: redis.Redis, *, calls: int,
-    streams: int = load.STREAMS, connections: int = load.CONNECTIONS,
-) -> Figures:  # fmt: skip
+    server: Server, store: psutil.Process, client: redis.Redis, *, calls: int, shape: Shape
+) -> Figures:
     """Load one server and take the CPU time and the script calls it cost."""
     request = RateLimitRequest(domain="bench")
     for key, value in CLIENT:
@@ -100,12 +141,13 @@ def measure(
     before = (cpu_us(server.process), cpu_us(store), script_calls(client))
     done = load.run(
         server.port, METHOD, request.SerializeToString(),
-        calls=calls, streams=streams, connections=connections,
+        calls=calls, streams=shape.streams, connections=shape.connections,
     )  # fmt: skip
     after = (cpu_us(server.process), cpu_us(store), script_calls(client))
     service_us, redis_us, scripts = (b - a for a, b in zip(before, after, strict=True))
     flowed_back = (done.seconds + 5) * LIMIT.requests_per_unit / LIMIT.unit.seconds
-    if not calls - flowed_back <= tokens_used(client) - used <= calls:
+    charged = tokens_used(client) - used
+    if server.name != "reference" and not calls - flowed_back <= charged <= calls:
         sys.exit(f"bench: {server.name} did not charge every call in Redis")
     return Figures(
         load=done,
@@ -135,38 +177,57 @@ def script_calls(client: redis.Redis) -> int:
     )
 
 
-def report(measured: dict[str, list[Figures]], single: dict[str, Figures]) -> None:
-    """Print the medians, and the ratios between the two servers of the same run."""
-    print(f"\n{load.CONNECTIONS} connections x {load.STREAMS} streams, medians of the rounds")
-    row = "{:<11}{:>12}{:>14}{:>12}{:>9}{:>9}{:>16}"
-    titles = ("server", "decisions/s", "service us", "Redis us", "p50 ms", "p99 ms")
-    print(row.format(*titles, "per script call"))
-    rates, costs = {}, {}
-    for name, rounds in measured.items():
-        rates[name] = median([figures.load.per_second for figures in rounds])
-        costs[name] = median([figures.service_us for figures in rounds])
-        batch = median([figures.load.calls / figures.script_calls for figures in rounds])
-        print(
-            row.format(
-                name,
-                f"{rates[name]:,.0f}",
-                f"{costs[name]:.1f}",
-                f"{median([figures.redis_us for figures in rounds]):.1f}",
-                f"{median([figures.load.p50_ms for figures in rounds]):.2f}",
-                f"{median([figures.load.p99_ms for figures in rounds]):.2f}",
-                f"{batch:.1f}",
+def report(measured: dict[str, dict[str, list[Figures]]]) -> None:
+    """Print the medians of every load and server."""
+    row = "{:<12}{:>12}{:>13}{:>11}{:>10}{:>9}{:>9}{:>17}"
+    titles = ("decisions/s", "service us", "Redis us", "mean ms", "p50 ms", "p99 ms")
+    for load_name, servers in measured.items():
+        print("\n" + row.format(load_name, *titles, "per script call"))
+        for name, rounds in servers.items():
+            batch = median(rounds, lambda one: one.load.calls / max(1, one.script_calls))
+            print(
+                row.format(
+                    name,
+                    f"{median(rounds, lambda one: one.load.per_second):,.0f}",
+                    f"{median(rounds, lambda one: one.service_us):.1f}",
+                    f"{median(rounds, lambda one: one.redis_us):.1f}",
+                    f"{median(rounds, lambda one: one.load.mean_ms):.2f}",
+                    f"{median(rounds, lambda one: one.load.p50_ms):.2f}",
+                    f"{median(rounds, lambda one: one.load.p99_ms):.2f}",
+                    "-" if name == "reference" else f"{batch:.1f}",
+                )
             )
-        )
-    print(
-        f"sluice : unbatched   {rates['sluice'] / rates['unbatched']:.2f} x decisions/s, "
-        f"{costs['unbatched'] / costs['sluice']:.2f} x less service CPU"
-    )
-    print("\none call in flight")
-    for name, figures in single.items():
-        print(
-            f"{name:<11} p50 {figures.load.p50_ms:.3f} ms, p99 {figures.load.p99_ms:.3f} ms, "
-            f"service {figures.service_us:.0f} us, Redis {figures.redis_us:.0f} us a call"
-        )
+
+
+def targets(measured: dict[str, dict[str, list[Figures]]]) -> list[Target]:
+    """Return each promise with what was measured."""
+    full, some, one = (measured[name] for name in LOADS)
+    ours, yardstick = full["sluice"], full["unbatched"]
+    rate = median(ours, lambda figures: figures.load.per_second)
+    cpu = median(ours, lambda figures: figures.service_us)
+    alone = median(one["sluice"], lambda figures: figures.load.p50_ms)
+    alone_aio = median(one["unbatched"], lambda figures: figures.load.p50_ms)
+    return [
+        Target(name="256 in flight, decisions/s", value=rate, limit=80_000, at_least=True),
+        Target(name="256 in flight, service CPU us a decision", value=cpu, limit=13),
+        Target(
+            name="256 in flight, times the unbatched decisions/s",
+            value=rate / median(yardstick, lambda figures: figures.load.per_second),
+            limit=10,
+            at_least=True,
+        ),
+        Target(
+            name="64 in flight, mean ms",
+            value=median(some["sluice"], lambda figures: figures.load.mean_ms),
+            limit=1,
+        ),
+        Target(name="one in flight, p50 over the unbatched", value=alone / alone_aio, limit=1),
+        Target(
+            name="one in flight, service CPU us a call",
+            value=median(one["sluice"], lambda figures: figures.service_us),
+            limit=120,
+        ),
+    ]
 
 
 def report_store(alone: list[store_alone.StoreFigures]) -> None:
@@ -186,10 +247,10 @@ def report_store(alone: list[store_alone.StoreFigures]) -> None:
     )
 
 
-def median(values: list[float]) -> float:
-    """Return the median."""
-    return statistics.median(values)
+def median(rounds: list[Figures], read: Callable[[Figures], float]) -> float:
+    """Return the median of one figure."""
+    return statistics.median(read(figures) for figures in rounds)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -73,6 +73,23 @@ def started_unbatched(folder: Path, store_port: int) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
+def started_reference(folder: Path, store_port: int, binary: str) -> Iterator[Server]:
+    """Run a locally built envoyproxy/ratelimit on the same rules and the same Redis."""
+    rpc, http, debug = free_port(), free_port(), free_port()
+    environ = {
+        "GRPC_PORT": str(rpc), "PORT": str(http), "DEBUG_PORT": str(debug),
+        "HOST": "127.0.0.1", "GRPC_HOST": "127.0.0.1", "DEBUG_HOST": "127.0.0.1",
+        "REDIS_SOCKET_TYPE": "tcp", "REDIS_URL": f"127.0.0.1:{store_port}",
+        "RUNTIME_ROOT": str(folder), "RUNTIME_SUBDIRECTORY": "", "RUNTIME_WATCH_ROOT": "false",
+        "USE_STATSD": "false", "DISABLE_STATS": "true", "LOG_LEVEL": "error",
+    }  # fmt: skip
+    with running([binary], environ) as process:
+        url = f"http://127.0.0.1:{http}/healthcheck"
+        wait_for(lambda: urllib.request.urlopen(url, timeout=1).status == 200, "the reference")
+        yield Server(name="reference", port=rpc, process=process)
+
+
+@contextlib.contextmanager
 def running(command: list[str], environ: Mapping[str, str]) -> Iterator[psutil.Process]:
     """Run a program until the block ends."""
     with subprocess.Popen(
