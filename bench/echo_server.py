@@ -53,6 +53,11 @@ async def batch_echo(calls: Sequence[Call]) -> list[bytes | fastlane.Abort]:
     return [call.message for call in calls]
 
 
+def deferred_echo(call: Call) -> None:
+    """Answer with the question, by callback."""
+    call.respond(call.message)
+
+
 def make_server(kind: str) -> Any:
     """Return the server of this kind with its methods."""
     server: Any = fastlane.server() if kind == "fastlane" else aio.server()
@@ -70,6 +75,7 @@ def make_server(kind: str) -> Any:
     if kind == "fastlane":
         server.add_raw_unary("/bench.Echo/Raw", raw_echo)
         server.add_batch_unary("/bench.Echo/Batch", batch_echo)
+        server.add_deferred_unary("/bench.Echo/Deferred", deferred_echo)
     return server
 
 

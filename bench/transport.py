@@ -53,6 +53,7 @@ class Figure:
 ECHO: Final = Call(path="Echo", message=BytesValue(value=bytes(32)).SerializeToString())
 RAW: Final = Call(path="Raw", message=ECHO.message)
 BATCH: Final = Call(path="Batch", message=ECHO.message)
+DEFERRED: Final = Call(path="Deferred", message=ECHO.message)
 ALONE: Final = Call(path="Echo", message=ECHO.message, connections=1, streams=1)
 COUNT: Final = Call(
     path="Count",
@@ -116,6 +117,7 @@ def run(calls: int) -> list[Target]:
         ("unary, drop-in", "fastlane", ECHO, calls),
         ("unary, raw bytes", "fastlane", RAW, calls),
         ("unary, batch", "fastlane", BATCH, calls),
+        ("unary, deferred", "fastlane", DEFERRED, calls),
         ("unary, grpc.aio", "grpcio", ECHO, calls // 10),
         ("one in flight, drop-in", "fastlane", ALONE, calls // 20),
         ("one in flight, grpc.aio", "grpcio", ALONE, calls // 20),
@@ -142,7 +144,7 @@ def run(calls: int) -> list[Target]:
 def promises(figures: dict[str, Figure]) -> list[Target]:
     """Return each promise with what was measured."""
     unary, aio = figures["unary, drop-in"], figures["unary, grpc.aio"]
-    raw = figures["unary, raw bytes"]
+    raw, deferred = figures["unary, raw bytes"], figures["unary, deferred"]
     stream, aio_stream = figures["stream messages, drop-in"], figures["stream messages, grpc.aio"]
     alone, aio_alone = figures["one in flight, drop-in"], figures["one in flight, grpc.aio"]
     ratio = aio_stream.cpu_us / stream.cpu_us
@@ -150,6 +152,7 @@ def promises(figures: dict[str, Figure]) -> list[Target]:
     return [
         Target(name="drop-in, CPU us a call", value=unary.cpu_us, limit=12),
         Target(name="raw, CPU us a call", value=raw.cpu_us, limit=6),
+        Target(name="deferred, CPU us a call", value=deferred.cpu_us, limit=6),
         Target(
             name="drop-in over grpc.aio, calls a core",
             value=aio.cpu_us / unary.cpu_us,

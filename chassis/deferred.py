@@ -6,7 +6,7 @@ the other methods, counting calls and telling errors (status.py), is done here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import grpc
 
@@ -22,40 +22,28 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+Handler: TypeAlias = "Callable[[DeferredCall, Failures], None]"
 
-class RawCall(Protocol):
-    """A fastlane call, as far as it is needed here."""
+
+class DeferredCall(Protocol):
+    """A fastlane call: read it, and later `respond` or `fail`, once."""
 
     message: bytes
     deadline: float | None
+    """When the caller stops waiting, in seconds of the loop's clock."""
 
     def respond(self, message: bytes) -> None:
         """Answer it."""
 
     def fail(self, abort: Abort) -> None:
-        """End it with another status."""
-
-
-class DeferredCall:
-    """One call: read it, and later `respond` or `fail`, once."""
-
-    __slots__ = ("_call", "_failures", "deadline", "message", "respond")
-
-    def __init__(self, call: RawCall, failures: Failures) -> None:
-        self._call = call
-        self._failures = failures
-        self.message = call.message
-        self.deadline = call.deadline
-        """When the caller stops waiting, in seconds of the loop's clock."""
-        self.respond = call.respond
-
-    def fail(self, error: BaseException) -> None:
-        """End the call with an error's status; anything but a SluiceError is a bug, and logged."""
-        self._call.fail(self._failures.told(error))
+        """End it with another status; `Failures.told` makes one of an error."""
 
 
 class Failures:
-    """Turns errors of one method into statuses, and counts them."""
+    """Turns errors of one method into statuses, and counts them.
+
+    A SluiceError is told; anything else is a bug: it is logged, and the caller sees INTERNAL.
+    """
 
     def __init__(self, method: str, statuses: StatusInterceptor) -> None:
         self._method = method
@@ -77,17 +65,16 @@ class Failures:
 
 
 def guarded(
-    method: str, handler: Callable[[DeferredCall], None], statuses: StatusInterceptor
-) -> Callable[[RawCall], None]:
+    method: str, handler: Handler, statuses: StatusInterceptor
+) -> Callable[[DeferredCall], None]:
     """Return `handler` as fastlane takes it, counted, and with its errors told."""
     failures, calls = Failures(method, statuses), statuses.calls
 
-    def take(raw: RawCall) -> None:
+    def take(call: DeferredCall) -> None:
         calls[method] += 1
-        call = DeferredCall(raw, failures)
         try:
-            handler(call)
+            handler(call, failures)
         except Exception as error:  # noqa: BLE001  the edge: everything gets its status here
-            call.fail(error)
+            call.fail(failures.told(error))
 
     return take

@@ -28,7 +28,7 @@ from chassis.status import StatusInterceptor
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from chassis.deferred import DeferredCall
+    from chassis.deferred import Handler
     from chassis.metrics import Metrics
 
 log = get_logger(__name__)
@@ -44,7 +44,7 @@ class Service:
     add: Callable[[Any, Any], None]
     servicer: Any
     name: str
-    deferred: Mapping[str, Callable[[DeferredCall], None]] = field(default_factory=dict)
+    deferred: Mapping[str, Handler] = field(default_factory=dict)
 
 
 class GrpcBackend(Enum):
