@@ -2,8 +2,8 @@
 
 Read it in this order: `server` (what a user sees), `link` (one connection), `plan` (what a request
 head means), `call` (one call), `context` (what a servicer sees of it), `run` (the kinds of
-handlers), `crew`, `batches` and `deadlines` (how many calls share few tasks and timers), `vitals`
-(keepalive and age), `messages`, `metadata`, `status` (the wire), `listen`, `credentials`,
+handlers), `batches` and `deadlines` (how many calls share few tasks and timers), `vitals`
+(keepalive and age), `messages`, `metadata`, `status` (the wire), `credentials`,
 `options`.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from fastlane.grpc.crew import deliver
+from fastlane.crew import deliver
 from fastlane.grpc.status import Abort, StatusCode
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from fastlane.grpc.crew import Crew
+from fastlane.crew import Crew
 from fastlane.grpc.deadlines import Deadlines
 
 if TYPE_CHECKING:

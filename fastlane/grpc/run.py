@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from grpc import aio
 
+from fastlane.crew import deliver
 from fastlane.grpc import threads
 from fastlane.grpc.context import Context
-from fastlane.grpc.crew import deliver
 from fastlane.grpc.plan import not_found
 from fastlane.grpc.routes import HandlerCallDetails, Kind, Route, route_of
 from fastlane.grpc.status import Abort, StatusCode

@@ -13,10 +13,10 @@ from fastlane.grpc.batches import Batches
 from fastlane.grpc.credentials import context_of
 from fastlane.grpc.engine import Engine
 from fastlane.grpc.link import Link
-from fastlane.grpc.listen import BACKLOG, bind
 from fastlane.grpc.messages import encoding_name
 from fastlane.grpc.options import read_options
 from fastlane.grpc.routes import Kind, Route, Router
+from fastlane.listen import BACKLOG, bind
 
 if TYPE_CHECKING:
     import ssl

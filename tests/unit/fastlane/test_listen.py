@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fastlane.grpc.listen import bind
+from fastlane.listen import bind
 
 if TYPE_CHECKING:
     import socket

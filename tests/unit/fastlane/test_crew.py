@@ -7,7 +7,7 @@ import contextvars
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fastlane.grpc.crew import Crew
+from fastlane.crew import Crew
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:

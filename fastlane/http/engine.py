@@ -1,0 +1,49 @@
+"""What all connections of a server share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastlane.crew import Crew
+from fastlane.http.one import HeadMemo
+from fastlane.http.request import Request
+from fastlane.http.response import Response
+from fastlane.http.wording import WordingOne, WordingTwo
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from fastlane.http.limits import Limits
+    from fastlane.http.link import Link
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(slots=True)
+class Counters:
+    """What has happened so far: plain integers, to be read by whoever exports them."""
+
+    connections: int = 0
+    turned_away: int = 0
+    """Connections beyond the limit."""
+    requests: int = 0
+    refused: int = 0
+    """Requests that were no HTTP, or too large or too slow."""
+
+
+class Engine:
+    """The handler, the limits, the crew that runs handlers, and the connections."""
+
+    def __init__(self, handler: Handler, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+        self.handler = handler
+        self.limits = limits
+        self.loop = loop
+        self.crew = Crew(loop)
+        self.links: set[Link] = set()
+        self.counters = Counters()
+        self.one = WordingOne()
+        self.two = WordingTwo()
+        self.heads = {scheme: HeadMemo(limits, scheme) for scheme in (b"http", b"https")}
+        self.stopping = False
