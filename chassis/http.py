@@ -1,39 +1,31 @@
-"""A small HTTP server for operators and `/json`: routes in, answers out.
+"""A small HTTP server for operators and `/json`: routes in, answers out, on fastlane.http.
 
-aiohttp is behind it and shows nowhere else, so that another server can take its place: a service
-sees only Request, Answer and Route.
-
-Bounded are the request line, each header, the body and the time it takes to come, the time a
-connection may idle between requests, and the time to stop. Not bounded, as aiohttp has nothing for
-it, are the number of connections and the time headers take to come: the ports are on the loopback
-interface unless told otherwise, and who opens them wider puts Envoy in front, which bounds both.
+A service sees only Request, Answer and Route. Sizes, times and numbers are bounded by
+`fastlane.http.Limits`, tightened here to what operators need.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-
-from aiohttp import web
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from chassis.errors import SluiceError
 from chassis.listen import Listen, ListenError, check
 from chassis.log import get_logger
 from chassis.status import BUG_MESSAGE, code_of
+from fastlane import http
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
 # A body of the reference's /json is a few hundred bytes; nobody uploads here.
 MAX_BODY_BYTES = 1024 * 1024
+# Scrapers, probes and a few people; who wants more than this wants to do harm.
+MAX_CONNECTIONS = 1000
 # The largest body at 1 Mbit/s; who is slower only holds a connection.
 BODY_SECONDS = 10.0
-# aiohttp's own default, said aloud: the request line, and each header.
-MAX_HEADER_BYTES = 8190
-# An idle keep-alive connection; scrapers come every 15 to 60 seconds.
-KEEPALIVE_SECONDS = 75.0
 # How long answers under way may take when we stop.
 STOP_SECONDS = 1.0
 
@@ -42,12 +34,14 @@ JSON: Final = "application/json"
 TEXT: Final = "text/plain; charset=utf-8"
 
 # Answers are about now and for the one who asked; browsers must not guess another type.
-# The server's name is set because aiohttp would tell its version and Python's.
-_ALWAYS = {
+_ALWAYS: Final = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Server": "sluice",
 }
+LIMITS: Final = http.Limits(
+    connections=MAX_CONNECTIONS, body_bytes=MAX_BODY_BYTES, body_seconds=BODY_SECONDS
+)
 
 log = get_logger(__name__)
 
@@ -104,53 +98,37 @@ class HttpServer:
     A SluiceError of a handler becomes its HTTP code with a JSON body, anything else a neutral 500.
     """
 
-    def __init__(self, routes: Mapping[str, Route]) -> None:
+    def __init__(self, routes: Mapping[str, Route], *, limits: http.Limits = LIMITS) -> None:
         self._exact = {path: route for path, route in routes.items() if not path.endswith("/*")}
         self._below = sorted(
             ((path[:-1], route) for path, route in routes.items() if path.endswith("/*")),
             key=lambda pair: -len(pair[0]),
         )
-        self._runner: web.AppRunner | None = None
+        self._limits = limits
+        self._server: http.Server | None = None
 
     async def start(self, listen: Listen) -> int:
         """Bind and serve; returns the port. ListenError when the address cannot be had."""
         check(listen)
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.router.add_route("*", "/{path:.*}", self._serve)
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
-            shutdown_timeout=STOP_SECONDS,
-        )
-        await runner.setup()
-        self._runner = runner
-        site: web.BaseSite
-        if listen.socket_path:
-            site = web.UnixSite(runner, listen.socket_path)
-        else:
-            site = web.TCPSite(
-                runner, listen.host, listen.port, reuse_port=listen.reuse_port or None
-            )
+        server = http.Server(self._serve, limits=self._limits, reuse_port=listen.reuse_port)
         try:
-            await site.start()
-        except OSError as error:
-            await self.close()
+            port = server.add(str(listen))
+            await server.start()
+        except (RuntimeError, OSError) as error:
+            await server.stop()
+            # Taken between the check and now, or refused for a reason the check does not know.
             raise ListenError(
-                f"{listen} cannot be listened on ({error.strerror}); "
-                f"set {listen.variable} to a free one"
+                f"{listen} cannot be listened on ({error}); set {listen.variable} to a free one"
             ) from error
-        port = 0 if listen.socket_path else int(runner.addresses[0][1])
+        self._server = server
         log.info("http is listening", address=str(listen), port=port)
-        return port
+        return 0 if listen.socket_path else port
 
     async def close(self) -> None:
         """Stop listening and close every connection."""
-        if self._runner is not None:
-            runner, self._runner = self._runner, None
-            await runner.cleanup()
+        if self._server is not None:
+            server, self._server = self._server, None
+            await server.stop(STOP_SECONDS)
 
     def _find(self, path: str) -> Route | None:
         route = self._exact.get(path)
@@ -158,37 +136,33 @@ class HttpServer:
             route = next((route for prefix, route in self._below if path.startswith(prefix)), None)
         return route
 
-    async def _serve(self, raw: web.Request) -> web.Response:
-        route = self._find(raw.path)
+    async def _serve(self, raw: http.Request) -> http.Response:
+        parts = urlsplit(raw.path.decode("latin-1"))
+        path, method = unquote(parts.path), raw.method.decode("latin-1")
+        route = self._find(path)
         if route is None:
             answer = Answer.text("not found; GET / lists what is here", status=404)
-        elif raw.method not in route.methods:
+        elif method not in route.methods:
             allowed = ", ".join(sorted(route.methods))
             answer = Answer(
                 status=405,
-                body=f"{raw.method} is not allowed here; use {allowed}\n".encode(),
+                body=f"{method} is not allowed here; use {allowed}\n".encode(),
                 headers={"Allow": allowed},
             )
         else:
-            answer = await _call(route.handler, raw)
-        headers = {"Content-Type": answer.content_type, **_ALWAYS, **answer.headers}
-        return web.Response(status=answer.status, body=answer.body, headers=headers)
-
-
-async def _call(handler: Handler, raw: web.Request) -> Answer:
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            body = await raw.read()  # beyond the limit aiohttp answers 413
-    except TimeoutError:
-        return Answer.text(f"the body has not come within {BODY_SECONDS:g} s", status=408)
-    request = Request(
-        method=raw.method,
-        path=raw.path,
-        query=dict(raw.query),
-        headers={name.lower(): value for name, value in raw.headers.items()},
-        body=body,
-    )
-    return await _answer(handler, request)
+            request = Request(
+                method=method,
+                path=path,
+                query=dict(reversed(parse_qsl(parts.query, keep_blank_values=True))),
+                headers={
+                    name.decode("latin-1"): value.decode("latin-1") for name, value in raw.headers
+                },
+                body=await raw.read(MAX_BODY_BYTES),  # beyond the limit it refuses with 413
+            )
+            answer = await _answer(route.handler, request)
+        fields = {"Content-Type": answer.content_type, **_ALWAYS, **answer.headers}
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in fields.items()]
+        return http.Response(answer.status, headers, answer.body)
 
 
 async def _answer(handler: Handler, request: Request) -> Answer:

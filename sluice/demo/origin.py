@@ -2,50 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import json
 import os
-from typing import Final
+import signal
+from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
+from fastlane import http
 from sluice.mesh.ports import LOOPBACK
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
 _DEFAULT_PORT: Final = "8099"
+_JSON: Final = ((b"content-type", b"application/json; charset=utf-8"),)
 
 # Calls in flight when the mesh stops are answered at once; two seconds are for a slow reader.
 _SHUTDOWN_SECONDS: Final = 2.0
 
 
-def make_app() -> web.Application:
-    """Answer the application: every path says which call this is and who made it."""
+def make_handler() -> Callable[[http.Request], Awaitable[http.Response]]:
+    """Answer the handler: every path says which call this is and who made it."""
     numbers = itertools.count(1)
 
-    async def answer(request: web.Request) -> web.Response:
-        return web.json_response(
-            {
-                "message": "hello from the demo's origin",
-                "call": next(numbers),
-                "client": request.headers.get("x-client-id"),
-                "path": request.path,
-            }
-        )
+    async def answer(request: http.Request) -> http.Response:
+        client = request.first(b"x-client-id")
+        said = {
+            "message": "hello from the demo's origin",
+            "call": next(numbers),
+            "client": None if client is None else client.decode("latin-1"),
+            "path": request.path.partition(b"?")[0].decode("latin-1"),
+        }
+        return http.Response(200, _JSON, json.dumps(said).encode())
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", answer)
-    return app
+    return answer
 
 
-def main() -> None:
+async def serve(port: int) -> None:
     """Serve on the loopback interface until SIGTERM."""
-    web.run_app(
-        make_app(),
-        host=LOOPBACK,
-        port=int(os.environ.get("SLUICE_DEMO_PORT", _DEFAULT_PORT)),
-        print=None,
-        access_log=None,
-        shutdown_timeout=_SHUTDOWN_SECONDS,
-    )
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = http.Server(make_handler())
+    server.add(f"{LOOPBACK}:{port}")
+    await server.start()
+    await stop.wait()
+    await server.stop(_SHUTDOWN_SECONDS)
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(serve(int(os.environ.get("SLUICE_DEMO_PORT", _DEFAULT_PORT))))
