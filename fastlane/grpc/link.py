@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from fastlane.farewell import leave
 from fastlane.grpc.call import Call
 from fastlane.grpc.credentials import Identity, auth_context_of, identity_of
 from fastlane.grpc.peer import peer_name
@@ -43,9 +44,6 @@ _TURN_BYTES: Final = 65_536
 # Unwritten bytes beyond which nothing more is read: a peer that does not read its answers stops
 # being asked for more. Well above what one turn can produce for an honest peer.
 _HIGH_WATER: Final = 1024 * 1024
-# After a GOAWAY the peer's bytes are read and dropped for this long: closing a socket with unread
-# bytes makes the kernel send a reset, which can overtake the GOAWAY and hide the reason.
-_LINGER: Final = 1.0
 
 
 class _Refusal:
@@ -360,25 +358,5 @@ class Link(asyncio.Protocol):
         if self._leaving or self._transport is None:
             return
         self._leaving = True
-        transport = self._transport
         self._resume_reading()
-        if transport.can_write_eof():
-            try:
-                transport.write_eof()
-            except OSError:  # the peer was faster
-                transport.abort()
-                return
-        loop = self.engine.loop
-        loop.call_later(_LINGER, self._cut, loop.time() + self.engine.options.keepalive_timeout)
-
-    def _cut(self, deadline: float) -> None:
-        """Close for good, once everything is written or the peer has not read it for too long."""
-        transport = self._transport
-        if transport is None:
-            return
-        if not transport.get_write_buffer_size():
-            transport.close()
-        elif self.engine.loop.time() >= deadline:
-            transport.abort()
-        else:
-            self.engine.loop.call_later(_LINGER, self._cut, deadline)
+        leave(self._transport, self.engine.loop, self.engine.options.keepalive_timeout)

@@ -12,6 +12,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Final
 
+from fastlane.farewell import leave
 from fastlane.h2.frames import PREFACE
 from fastlane.http.session_one import SessionOne
 from fastlane.http.session_two import SessionTwo
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from fastlane.http.engine import Engine
     from fastlane.http.session import Session
 
-# After our last word the peer's bytes are read and dropped for this long: closing a socket with
-# unread bytes makes the kernel send a reset, which can overtake the last word (RFC 9112 9.6).
-_LINGER: Final = 1.0
 _RESETS: Final = struct.pack("ii", 1, 0)
 
 
@@ -248,27 +246,7 @@ class Link(asyncio.Protocol):
         self._leaving = True
         self._backlog = b""
         self._regulate()
-        if transport.can_write_eof():
-            try:
-                transport.write_eof()
-            except OSError:  # the peer was faster
-                transport.abort()
-                return
-        loop = self.engine.loop
-        deadline = loop.time() + self.engine.limits.write_seconds
-        loop.call_later(_LINGER, self._cut, deadline)
-
-    def _cut(self, deadline: float) -> None:
-        """Close for good, once everything is written or the peer has not read it for too long."""
-        transport = self._transport
-        if transport is None:
-            return
-        if not transport.get_write_buffer_size():
-            transport.close()
-        elif self.engine.loop.time() >= deadline:
-            transport.abort()
-        else:
-            self.engine.loop.call_later(_LINGER, self._cut, deadline)
+        leave(transport, self.engine.loop, self.engine.limits.write_seconds)
 
     def _cancel_timers(self) -> None:
         for timer in (self._timer, self._stuck):

@@ -55,3 +55,11 @@ async def pool() -> AsyncIterator[ThreadPoolExecutor]:
     made = ThreadPoolExecutor(2)
     yield made
     await asyncio.to_thread(made.shutdown)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[fastlane.Server]:
+    """Return a server that is not started."""
+    made = fastlane.server()
+    yield made
+    await made.stop(None)
