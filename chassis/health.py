@@ -46,7 +46,8 @@ class Health:
     """The health of one process.
 
     `checks` maps a part's name to its check; the process is ready when every check is ok and it is
-    not draining. `services` are the full gRPC names that share this verdict, besides "".
+    neither starting nor draining. `services` are the full gRPC names that share this verdict,
+    besides "".
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Health:
     ) -> None:
         self.services = ("", *services)
         self.draining = False
+        self._opened = False
         self._checks = dict(checks)
         self._serving = False
         # Set and replaced at every change: those who hold the old one wake up.
@@ -66,8 +68,9 @@ class Health:
     def verdicts(self) -> dict[str, Verdict]:
         """Ask every check now."""
         found = {name: self._ask(name, check) for name, check in self._checks.items()}
-        if self.draining:
-            found["lifecycle"] = Verdict(ok=False, detail="draining")
+        if self.draining or not self._opened:
+            detail = "draining" if self.draining else "starting"
+            found["lifecycle"] = Verdict(ok=False, detail=detail)
         return found
 
     @property
@@ -76,7 +79,12 @@ class Health:
         return all(verdict.ok for verdict in self.verdicts().values())
 
     async def open(self) -> None:
-        """Begin to tell grpc.health.v1 what the checks say."""
+        """Begin to say what the checks say: from now on the process serves, or says why not.
+
+        Make it the last step of a start: until then the verdict is "starting", whatever the checks
+        say, because what is not up yet has no check.
+        """
+        self._opened = True
         self.refresh()
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll(), name="health")

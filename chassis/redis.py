@@ -1,8 +1,11 @@
 """The door to Redis: scripts and commands go through it, and trouble comes out as one error.
 
-A door opens at once, whether Redis is there or not. Its keeper finds the servers, opens the links,
-pings them every second, and when they are away tries again with jittered backoff, so that
-nobody has to restart anything. Callers never wait for a server that is known to be away.
+A door opens at once, whether Redis is there or not. Its keeper (redis_keeper.py) connects, looks
+after the connections and connects again, so that nobody has to restart anything. Callers never
+wait for a server that is known to be away.
+
+`ready` and `detail` tell what is known at this moment: they turn when a call is not answered in
+all the time it may take, when no link is left, and when Redis refuses a script.
 
 A script whose outcome is unknown is never sent again, because a charge is not idempotent: the
 caller hears Unavailable with metadata `outcome=unknown`. Only a reply that says the script did not
@@ -17,18 +20,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import hiredis
 
 from chassis.breaker import BreakerState
 from chassis.clock import Clock, SystemClock
-from chassis.errors import DeadlineExceeded, SluiceError, Unavailable
+from chassis.errors import DeadlineExceeded, Unavailable
 from chassis.log import get_logger
+from chassis.redis_keeper import Keeper
 from chassis.redis_link import Entry, Link, Word, pack
 from chassis.redis_places import redirection
+from chassis.redis_refusal import PROBE, Refusal, refusal_of
 from chassis.redis_replies import Outcome, RedisReplyError, first_word, lost, translate
 from chassis.redis_settings import (
     Address,
@@ -38,7 +43,7 @@ from chassis.redis_settings import (
     parse_target,
     tls_context,
 )
-from chassis.redis_sites import ClusterSites, Dialer, Node, SentinelSites, SingleSites, Sites
+from chassis.redis_sites import ClusterSites, Dialer, SentinelSites, SingleSites, Sites
 from chassis.redis_stats import RedisStats
 
 if TYPE_CHECKING:
@@ -46,18 +51,18 @@ if TYPE_CHECKING:
 
     from chassis.lua import Script
     from chassis.metrics import Metrics
+    from chassis.redis_node import Node
 
 __all__ = ["RedisDoor", "RedisReplyError", "RedisSettings", "RedisStats", "RedisType"]
 
-PING_SECONDS = 1.0
-FIRST_BACKOFF_SECONDS = 0.05
-# Half a second: a server that is back is found within it, and one probe in it harms nobody.
-LONGEST_BACKOFF_SECONDS = 0.5
 # A cluster that sends us round in more circles than this is not in order.
 MAX_REDIRECTS = 4
 # A caller with less time than this proves nothing about Redis when it gives up, so that
 # impatient callers cannot open the breaker for the others.
 SHORTEST_EVIDENCE_SECONDS = 0.01
+# One that had nearly all the time that a command may take needs no others to bear it out. Nearly:
+# a little of it may have gone into connecting.
+_WHOLE_TIME_SHARE = 0.9
 
 _ASKING = pack(("ASKING",))
 
@@ -73,29 +78,39 @@ class RedisDoor:
         self.settings = settings
         self.name = name
         self.stats = RedisStats()
-        self.ready = False
-        self.detail = "not opened yet"
-        self._trouble: SluiceError | None = None
         self._monotonic = (clock or SystemClock()).monotonic
-        self._sites = _make_sites(settings, name, self._link_lost, self._monotonic)
-        self._keeper: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
-        self._settled = asyncio.Event()
+        make_sites = partial(_make_sites, settings, name, self._monotonic)
+        self._keeper = Keeper(name, self.stats, make_sites)
+        self._sites = self._keeper.sites
+        # Whether some node's refusal may be disproved by a script that succeeds.
+        self._doubted = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether a script that comes now would be served, as far as is known."""
+        return self._keeper.ready
+
+    @property
+    def detail(self) -> str:
+        """`ok`, or a sentence on what is wrong (also when it is ready, but in part)."""
+        return self._keeper.detail
 
     async def open(self) -> None:
         """Start the keeper and return at once; `ready` turns true when Redis answers."""
-        if self._keeper is None:
-            self._keeper = asyncio.create_task(self._keep(), name=f"redis keeper of {self.name}")
+        self._keeper.open()
 
     async def close(self) -> None:
         """Stop the keeper, close every link. What is unanswered fails with Unavailable."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
-            self._keeper = None
-        self._sites.close()
-        self.ready, self.detail = False, "closed"
-        self._settled.set()
+        await self._keeper.close()
+
+    async def try_out(self, key: str | bytes) -> None:
+        """Find out whether scripts may write to `key`, writing nothing; errors as in `run`.
+
+        Waits for the first attempt to connect, so it is for the start of a program. A permission
+        that only the script's own commands need is not seen.
+        """
+        await self._keeper.settled.wait()
+        await self.run(PROBE, [key], [])
 
     def observe(self, metrics: Metrics) -> None:
         """Expose the counters as `sluice_redis_..._total`, and `sluice_redis_up`."""
@@ -129,16 +144,23 @@ class RedisDoor:
         deadline = self._deadline(timeout_seconds)
         slot = self._sites.slot_of(keys[0]) if keys else 0
         words = (script.sha, len(keys), *keys, *args)
-        reply = await self._ask(slot, pack(("EVALSHA", *words)), deadline)
+        try:
+            reply = await self._ask(slot, pack(("EVALSHA", *words)), deadline)
+            if type(reply) is hiredis.ReplyError and str(reply).startswith("NOSCRIPT"):
+                # It did not run. The server was restarted or flushed; EVAL brings the script back.
+                words = (script.source, *words[1:])
+                reply = await self._ask(slot, pack(("EVAL", *words)), deadline)
+        except Unavailable as error:
+            self._not_served(slot, keys, error)
+            raise
         if type(reply) is not hiredis.ReplyError:
+            if self._doubted:
+                self._served(slot)
             return reply
-        if str(reply).startswith("NOSCRIPT"):
-            # It did not run. The server was restarted or flushed; EVAL brings the script back.
-            words = (script.source, *words[1:])
-            reply = await self._ask(slot, pack(("EVAL", *words)), deadline)
-            if type(reply) is not hiredis.ReplyError:
-                return reply
-        raise self._translated(str(reply), slot)
+        failure = self._translated(str(reply), slot)
+        if isinstance(failure, Unavailable):
+            self._not_served(slot, keys, failure, str(reply))
+        raise failure
 
     async def call(
         self,
@@ -183,7 +205,7 @@ class RedisDoor:
                 return reply
             asking = word == "ASK"
             node = self._redirected(str(reply), slot, node)
-            self._wake.set()
+            self._keeper.wake()
             if node.pick() is None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(deadline - self._monotonic()):
@@ -240,7 +262,7 @@ class RedisDoor:
         finally:
             timer.cancel()
             self.stats.wait_seconds += self._monotonic() - started
-        node.breaker.succeeded()
+        node.answered()
         return reply
 
     async def _wait_for_link(
@@ -249,7 +271,7 @@ class RedisDoor:
         """Wait for the attempt to connect that is under way, if one is; never for a second one."""
         try:
             async with asyncio.timeout(deadline - self._monotonic()):
-                await self._settled.wait()
+                await self._keeper.settled.wait()
         except TimeoutError:
             log.debug("gave up waiting for a connection", redis=self.name)
         node = node or self._sites.node_of(slot)
@@ -257,24 +279,57 @@ class RedisDoor:
         if node is not None and link is not None:
             return node, link
         self.stats.refusals += 1
-        if self._trouble is not None:
-            raise Unavailable(
-                self._trouble.message,
-                reason=self._trouble.reason,
-                metadata={"outcome": Outcome.NOT_EXECUTED.value},
-            )
-        raise Unavailable(
-            f"Redis is not connected: {self.detail}",
-            reason="REDIS_UNAVAILABLE",
-            metadata={"outcome": Outcome.NOT_EXECUTED.value},
-        )
+        message, reason = self.detail, "REDIS_UNAVAILABLE"
+        if self._keeper.trouble is not None:
+            message, reason = self._keeper.trouble.message, self._keeper.trouble.reason
+        elif not self._keeper.connected:
+            message = f"Redis is not connected: {self.detail}"
+        elif node is not None:
+            message = node.trouble
+        else:
+            message = f"no node of the Redis cluster is known to serve slot {slot}"
+        raise Unavailable(message, reason=reason, metadata={"outcome": Outcome.NOT_EXECUTED.value})
+
+    # -- what a call says about the server ----------------------------------------------------
 
     def _count_failure(self, node: Node, started: float) -> None:
         now = self._monotonic()
-        if now - started >= SHORTEST_EVIDENCE_SECONDS:
-            node.breaker.failed(now)
-            if node.breaker.state is not BreakerState.CLOSED:
-                self._wake.set()  # the keeper's ping decides sooner than the next trial
+        if now - started < SHORTEST_EVIDENCE_SECONDS:
+            return
+        node.breaker.failed(now)
+        if now - started >= _WHOLE_TIME_SHARE * self.settings.command_timeout_seconds:
+            node.silent = True
+        if node.silent or node.breaker.state is not BreakerState.CLOSED:
+            self._keeper.wake()  # its ping decides sooner than the next trial
+
+    def _not_served(
+        self, slot: int, keys: Sequence[str | bytes], error: Unavailable, text: str = ""
+    ) -> None:
+        """Remember that a script was refused, or that a server let it wait."""
+        node = self._sites.node_of(slot)
+        key = keys[0] if keys else None
+        if node is None:
+            return
+        if text:
+            refusal = refusal_of(error, text, key)
+        elif error.reason == "REDIS_TIMEOUT" and node.silent:
+            # Not a ping but a script must be answered before it counts as well again: a server
+            # that pauses its writes (CLIENT PAUSE) answers pings.
+            refusal = Refusal(error=error, key=key)
+        else:
+            return
+        if refusal is None:
+            return
+        if node.refusal is None:
+            self._keeper.wake()  # what passes at once is soon known to have passed
+        node.refusal = refusal
+        self._doubted = self._doubted or refusal.ends_with_a_success
+
+    def _served(self, slot: int) -> None:
+        self._doubted = False
+        node = self._sites.node_of(slot)
+        if node is not None and node.refusal is not None and node.refusal.ends_with_a_success:
+            node.refusal = None
 
     def _translated(self, text: str, slot: int) -> Exception:
         node = self._sites.node_of(slot)
@@ -283,77 +338,9 @@ class RedisDoor:
             self.stats.failures += 1
             if failure.reason == "REDIS_READONLY" and node is not None:
                 # Its role has changed under us: only new connections find the new primary.
-                node.close("it has become a read-only replica")
-                self._settled.clear()
-                self._wake.set()
+                node.close("it has become a read-only replica", trouble=failure.message)
+                self._keeper.connect_again()
         return failure
-
-    # -- the keeper ---------------------------------------------------------------------------
-
-    async def _keep(self) -> None:
-        failures = 0
-        while True:
-            self._wake.clear()
-            well = await self._mend()
-            self._settled.set()
-            if well:
-                failures = 0
-                await self._pause()
-            else:
-                longest = min(LONGEST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0**failures)
-                failures = min(failures + 1, 16)
-                await asyncio.sleep(longest * (0.5 + 0.5 * random.random()))  # noqa: S311  jitter
-
-    async def _mend(self) -> bool:
-        """Connect what is missing, whatever happens: a keeper that ends is never replaced."""
-        try:
-            half_well = await self._sites.mend()
-        except SluiceError as error:
-            self._went_away(error)
-            return False
-        except Exception as bug:
-            told = Unavailable(
-                f"connecting to Redis fails by a mistake of ours ({type(bug).__name__}); "
-                "the log has the details",
-                reason="REDIS_UNAVAILABLE",
-                metadata={"outcome": Outcome.NOT_EXECUTED.value},
-            )
-            if told.message != self.detail:  # once, not at every attempt
-                log.exception("the redis keeper failed: this is a bug", redis=self.name)
-            self._went_away(told)
-            return False
-        self._came_back(half_well)
-        return True
-
-    async def _pause(self) -> None:
-        """Wait for the next ping, or for a sign of trouble."""
-        try:
-            async with asyncio.timeout(PING_SECONDS):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-        # However many signs come, at most a hundred probes a second follow from them.
-        await asyncio.sleep(0.01)
-
-    def _came_back(self, half_well: str) -> None:
-        if not self.ready:
-            log.info("redis is ready", redis=self.name)
-        elif half_well and half_well != self.detail:
-            log.warning("redis is ready in part", redis=self.name, detail=half_well)
-        self.ready, self.detail, self._trouble = True, half_well or "ok", None
-
-    def _went_away(self, error: SluiceError) -> None:
-        if self.ready:
-            self.stats.outages += 1
-        if self.ready or error.message != self.detail:
-            log.warning("redis is away", redis=self.name, detail=error.message)
-        self.ready, self.detail, self._trouble = False, error.message, error
-
-    def _link_lost(self, link: Link) -> None:
-        log.debug("redis connection lost", redis=self.name, address=str(link.address))
-        if self.ready:
-            self._settled.clear()
-        self._wake.set()
 
 
 def _expire(future: asyncio.Future[Any]) -> None:
@@ -364,8 +351,8 @@ def _expire(future: asyncio.Future[Any]) -> None:
 def _make_sites(
     settings: RedisSettings,
     name: str,
-    on_lost: Callable[[Link], None],
     monotonic: Callable[[], float],
+    on_lost: Callable[[Link], None],
 ) -> Sites:
     target = parse_target(settings)
     entry = Entry(

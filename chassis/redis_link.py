@@ -34,6 +34,10 @@ MAX_UNSENT_BYTES = 16 * 1024 * 1024
 
 Word = str | bytes | int | float
 
+_NO_TLS = "if it does not speak TLS, leave REDIS_TLS out or write redis://"
+# X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL's x509_vfy.h.
+_OTHER_NAMES = (62, 64)
+
 # hiredis's own types take this for a tuple of exactly one word.
 pack: Callable[[tuple[Word, ...]], bytes] = cast("Any", hiredis.pack_command)
 
@@ -121,7 +125,8 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
-        self._end(f"it closed the connection ({exc})" if exc else "it closed the connection")
+        cause = f" ({_cause(exc)})" if isinstance(exc, OSError) else ""
+        self._end(f"it closed the connection{cause}")
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol."""
@@ -158,12 +163,32 @@ async def open_link(address: Address, entry: Entry, on_lost: Callable[[Link], No
     except TimeoutError as error:
         why = f"no answer within {entry.timeout_seconds:g} s while connecting"
         if entry.tls:
-            why += "; if it does not speak TLS, leave REDIS_TLS out or write redis://"
+            why += f"; {_NO_TLS}"
         raise lost(address, Outcome.NOT_EXECUTED, why) from error
     except (OSError, UnicodeError) as error:
         # UnicodeError: a host or a password with characters that no wire can carry.
-        why = f"cannot connect ({_cause(error)}); start it, or set REDIS_URL"
+        why = f"cannot connect ({_cause(error)}); {_cure(error, tls=entry.tls is not None)}"
         raise lost(address, Outcome.NOT_EXECUTED, why) from error
+
+
+def _cure(error: OSError | UnicodeError, *, tls: bool) -> str:
+    match error:
+        case ssl.SSLCertVerificationError() if error.verify_code in _OTHER_NAMES:
+            skip = "REDIS_TLS_SKIP_HOSTNAME_VERIFICATION=true"
+            cure = f"write the name its certificate is for in REDIS_URL, or set {skip}"
+        case ssl.SSLCertVerificationError():
+            cure = "name the PEM file of who signs its certificate with REDIS_TLS_CACERT"
+        case ssl.SSLError() | ConnectionResetError() if tls:
+            cure = _NO_TLS
+        case UnicodeError():
+            cure = "correct REDIS_URL or REDIS_AUTH"
+        case socket.gaierror():
+            cure = "correct the host in REDIS_URL"
+        case PermissionError():
+            cure = "let this user open it"
+        case _:
+            cure = "start it, or set REDIS_URL"
+    return cure
 
 
 def _cause(error: OSError | UnicodeError) -> str:

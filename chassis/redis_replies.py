@@ -24,6 +24,8 @@ class Outcome(Enum):
 
 
 _NOPERM = "the Redis user may not run this command; widen its ACL"
+# What a script is told whose inner command the ACL forbids: Redis 7.2 and Valkey, Redis 7.0.
+_FORBIDDEN_INSIDE: Final = ("ERR ACL failure in script", "ERR The user executing the script can't")
 _CREDENTIALS = "wrong or no credentials; set REDIS_AUTH, or user:password in REDIS_URL"
 
 # First word of the reply -> our reason, and what to tell a person.
@@ -56,11 +58,18 @@ def first_word(text: str) -> str:
     return text.partition(" ")[0]
 
 
+def forbidden_inside(text: str) -> bool:
+    """Tell whether a script ran and one of its commands was forbidden to our user."""
+    return text.startswith(_FORBIDDEN_INSIDE)
+
+
 def translate(text: str, address: Address) -> Exception:
     """Turn an error reply's text into Unavailable, or RedisReplyError when it is our mistake."""
     found = TABLE.get(first_word(text))
     if found is None and "max number of clients" in text:
         found = ("REDIS_TOO_MANY_CLIENTS", "it accepts no more clients; raise its maxclients")
+    if found is None and forbidden_inside(text):
+        found = TABLE["NOPERM"]
     if found is None:
         return RedisReplyError(text)
     reason, advice = found

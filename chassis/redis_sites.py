@@ -1,30 +1,30 @@
 """Which server a key lives on: one server, the master that sentinels name, or a cluster's slots.
 
-    Node           one server: its links, its circuit breaker
     SingleSites    REDIS_TYPE=SINGLE: always the same node
     SentinelSites  REDIS_TYPE=SENTINEL: the node that sentinels call master, asked again on trouble
     ClusterSites   REDIS_TYPE=CLUSTER: 16,384 slots on many nodes, learnt from the cluster itself
 
 `mend()` opens what is missing and pings what is open. The keeper calls that of the sites; a call
-that is redirected to a node without a link calls that of the node.
+that is redirected to a node (redis_node.py) without a link calls that of the node.
 """
 
 from __future__ import annotations
 
 import asyncio
 import binascii
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import hiredis
 
-from chassis.breaker import CircuitBreaker
 from chassis.errors import SluiceError, Unavailable
 from chassis.redis_link import Entry, Link, open_link, pack
+from chassis.redis_node import Node
 from chassis.redis_places import MAX_NODES, SLOTS, master_address, slot_table
 from chassis.redis_replies import Outcome, lost, translate
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from chassis.redis_settings import Address, RedisTarget
 
@@ -32,78 +32,13 @@ if TYPE_CHECKING:
 # from them may still answer us, while another has been promoted.
 RESOLVE_SECONDS = 5.0
 
-_PING = pack(("PING",))
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether calls can be served now, and a sentence on what is wrong, if anything is."""
 
-class Node:
-    """One server: up to `size` links, used least-loaded first."""
-
-    __slots__ = ("_dial", "_lock", "_size", "address", "breaker", "links", "ping_seconds")
-
-    def __init__(
-        self,
-        address: Address,
-        dial: Callable[[Address], Awaitable[Link]],
-        *,
-        size: int,
-        ping_seconds: float,
-    ) -> None:
-        self.address = address
-        self.links: list[Link] = []
-        self.breaker = CircuitBreaker()
-        self.ping_seconds = ping_seconds
-        self._dial = dial
-        self._size = size
-        self._lock = asyncio.Lock()
-
-    def pick(self) -> Link | None:
-        """Choose the open link with the fewest unanswered commands; None when there is none."""
-        best: Link | None = None
-        for link in self.links:
-            if link.open:
-                if not link.pending:
-                    return link
-                if best is None or link.pending < best.pending:
-                    best = link
-        return best
-
-    async def mend(self) -> None:
-        """Ping the open links, replace the broken ones; raise the first trouble if none is left."""
-        async with self._lock:
-            await asyncio.gather(*(self._probe(link) for link in self.links if link.open))
-            self.links = [link for link in self.links if link.open]
-            missing = self._size - len(self.links)
-            opened = await asyncio.gather(
-                *(self._add_link() for _ in range(missing)), return_exceptions=True
-            )
-            failures = [failure for failure in opened if failure is not None]
-            for failure in failures:
-                if not self.links or not isinstance(failure, SluiceError):
-                    raise failure
-            self.breaker.reset()
-
-    def close(self, why: str = "we closed the connection") -> None:
-        """Close every link."""
-        for link in self.links:
-            link.close(why)
-        self.links = []
-
-    async def _add_link(self) -> None:
-        # Kept as soon as it is open: when our waiting is cancelled, it must not be lost open.
-        self.links.append(await self._dial(self.address))
-
-    async def _probe(self, link: Link) -> None:
-        try:
-            async with asyncio.timeout(self.ping_seconds):
-                reply = await link.request(_PING)
-        except TimeoutError:
-            link.close(f"no answer to a ping within {self.ping_seconds:g} s")
-        except SluiceError:
-            link.close("it does not answer a ping")
-        else:
-            if isinstance(reply, hiredis.ReplyError):
-                # LOADING and the like: not usable now, and a fresh link will say why.
-                link.close(f"it answered a ping with {reply}")
+    usable: bool
+    trouble: str = ""
 
 
 class Sites(Protocol):
@@ -121,8 +56,12 @@ class Sites(Protocol):
         """Learn from a MOVED or ASK reply and return the node to ask instead."""
         ...
 
-    async def mend(self) -> str:
-        """Find and connect what is missing; text on what is only half well, or Unavailable."""
+    async def mend(self) -> None:
+        """Find and connect what is missing; Unavailable when nothing at all can be reached."""
+        ...
+
+    def standing(self) -> Standing:
+        """Judge by what is known at this moment."""
         ...
 
     def close(self) -> None:
@@ -168,10 +107,13 @@ class SingleSites:
         """Refuse: a redirection from a single server means that it is a node of a cluster."""
         raise _is_cluster(self._node.address)
 
-    async def mend(self) -> str:
+    async def mend(self) -> None:
         """See Sites."""
         await self._node.mend()
-        return ""
+
+    def standing(self) -> Standing:
+        """See Sites."""
+        return Standing(not self._node.trouble, self._node.trouble)
 
     def close(self) -> None:
         """See Sites."""
@@ -194,6 +136,7 @@ class SentinelSites:
         self._monotonic = monotonic
         self._node: Node | None = None
         self._resolve_at = 0.0
+        self._half_well = ""
 
     def slot_of(self, key: str | bytes) -> int:  # noqa: ARG002  every key is in one place
         """Return 0: any keys go together."""
@@ -207,9 +150,9 @@ class SentinelSites:
         """Refuse: a redirection from a single server means that it is a node of a cluster."""
         raise _is_cluster(address)
 
-    async def mend(self) -> str:
+    async def mend(self) -> None:
         """See Sites."""
-        node, half_well = self._node, ""
+        node = self._node
         if node is None or node.pick() is None:
             node = await self._find()
         elif self._monotonic() > self._resolve_at:
@@ -217,9 +160,15 @@ class SentinelSites:
                 node = await self._find()
             except Unavailable as error:
                 # Without sentinels there is no failover, but the master is still there.
-                half_well = error.message
+                self._half_well = error.message
         await node.mend()
-        return half_well
+
+    def standing(self) -> Standing:
+        """See Sites."""
+        if self._node is None:
+            return Standing(usable=False, trouble="no sentinel has named a master yet")
+        trouble = self._node.trouble
+        return Standing(not trouble, trouble or self._half_well)
 
     def close(self) -> None:
         """See Sites."""
@@ -228,6 +177,7 @@ class SentinelSites:
 
     async def _find(self) -> Node:
         address = await self._resolve()
+        self._half_well = ""
         self._resolve_at = self._monotonic() + RESOLVE_SECONDS
         if self._node is None or self._node.address != address:
             if self._node is not None:
@@ -260,7 +210,9 @@ class SentinelSites:
         finally:
             link.close()
         if isinstance(reply, hiredis.ReplyError):
-            raise lost(sentinel, Outcome.NOT_EXECUTED, f"it answers {reply}")
+            stranger = str(reply).startswith("ERR unknown command")
+            why = "it is no sentinel; leave REDIS_TYPE out, or name its sentinels in REDIS_URL"
+            raise lost(sentinel, Outcome.NOT_EXECUTED, why if stranger else f"it answers {reply}")
         if not reply:
             why = f"it knows no master called {self._target.master!r}; correct REDIS_URL"
             raise lost(sentinel, Outcome.NOT_EXECUTED, why)
@@ -306,7 +258,7 @@ class ClusterSites:
             self._stale = True
         return node
 
-    async def mend(self) -> str:
+    async def mend(self) -> None:
         """See Sites."""
         if self._stale:
             # Cleared before we ask: a MOVED that comes meanwhile makes us ask once more.
@@ -325,7 +277,11 @@ class ClusterSites:
         for trouble in troubles:
             if not isinstance(trouble, SluiceError) or len(troubles) == len(results):
                 raise trouble
-        return "; ".join(str(trouble) for trouble in troubles)
+
+    def standing(self) -> Standing:
+        """See Sites. Nodes in trouble take only their own slots along."""
+        troubles = [node.trouble for node in self._nodes.values() if node.trouble]
+        return Standing(len(troubles) < len(self._nodes), "; ".join(troubles))
 
     def close(self) -> None:
         """See Sites."""
@@ -344,6 +300,8 @@ class ClusterSites:
             if address not in nodes:
                 node.close("it left the cluster, or serves no slots any more")
         self._nodes, self._slots = nodes, slots
+        # A slot without a node is never asked for by a call, so no MOVED would tell of its node.
+        self._stale |= None in slots
 
     async def _ask_anybody(self) -> list[tuple[int, int, Address]]:
         troubles: list[str] = []
@@ -380,7 +338,9 @@ class ClusterSites:
             raise lost(link.address, Outcome.NOT_EXECUTED, "it does not answer") from error
         if isinstance(reply, hiredis.ReplyError):
             failure = translate(str(reply), link.address)
+            alone = "cluster support disabled" in str(reply)
             why = f"it answers CLUSTER SLOTS with {reply}"
+            why = "it is no cluster; set REDIS_TYPE=SINGLE, or leave it out" if alone else why
             raise lost(link.address, Outcome.NOT_EXECUTED, why) from failure
         try:
             table = slot_table(reply, link.address)

@@ -38,8 +38,8 @@ _WORKER: Final = "SLUICE_WORKER"
 _SUPERVISOR: Final = "SLUICE_SUPERVISOR"
 # A worker that is not ready after a minute waits for something that does not come.
 READY_SECONDS: Final = 60.0
-# Beyond a worker's own drain, which ends it sooner.
-STOP_SECONDS: Final = 30.0
+# Beyond the longest drain that can be set; a worker's own bound ends it sooner.
+STOP_SECONDS: Final = 310.0
 FIRST_RESTART_SECONDS: Final = 0.5
 LONGEST_RESTART_SECONDS: Final = 15.0
 # A worker that served this long before it died did not die of how it was started.
@@ -146,7 +146,8 @@ class _StartError(Exception):
 
 class _Supervisor:
     def __init__(self, module: str, count: int, environ: Mapping[str, str]) -> None:
-        self._command = (sys.executable, "-m", module)
+        # -P: a redis.py in the folder it was started in is not ours.
+        self._command = (sys.executable, "-P", "-m", module)
         self._count = count
         self._environ = environ
         self._workers: dict[int, _Worker] = {}

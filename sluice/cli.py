@@ -11,7 +11,7 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -61,6 +61,24 @@ Examples:
 """
 
 
+class _Place(click.Path):
+    """A path. An empty one (an unset variable of a script) is not the folder we are in."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """See click.ParamType."""
+        if value == "":
+            self.fail("it is empty; name a place, or leave it out", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001  click calls it so
     if not wanted or context.resilient_parsing:
         return
@@ -102,7 +120,7 @@ def cli() -> None:
 )
 @click.option(
     "--state",
-    type=click.Path(path_type=Path),
+    type=_Place(),
     metavar="DIR",
     help="Keep all data and logs in DIR. Without it they go with the run.",
 )
@@ -115,13 +133,13 @@ def cli() -> None:
 )
 @click.option(
     "--envoy",
-    type=click.Path(path_type=Path),
+    type=_Place(),
     metavar="PATH",
     help="Use your own Envoy instead of the embedded one.",
 )
 @click.option(
     "--rules",
-    type=click.Path(path_type=Path),
+    type=_Place(),
     metavar="DIR",
     help="Read the rate-limit rules from DIR instead of the demo's.",
 )
@@ -156,9 +174,7 @@ def up(
 
 
 @cli.command(epilog=_CHECK_EXAMPLE)
-@click.argument(
-    "paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=_Place())
 @click.option("--json", "as_json", is_flag=True, help="Print the problems as JSON.")
 def check(*, paths: tuple[Path, ...], as_json: bool) -> int:
     """Check rate-limit rule files, or directories of them.
@@ -222,7 +238,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.OK
     except OSError as refused:
         # A full disk, no more processes: the machine's state, not a mistake in the program.
-        click.echo(f"sluice: the system refused: {refused}", err=True)
+        what = f"{refused.filename}: " if refused.filename else ""
+        click.echo(f"sluice: the system refused: {what}{refused.strerror or refused}", err=True)
         return ExitCode.PROBLEMS
     return result if isinstance(result, int) else ExitCode.OK
 

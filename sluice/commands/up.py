@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import sysconfig
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import sluice
+from chassis.errors import ConfigError
+from ratelimit_service.storage import rules_file
+from sluice.mesh.drain import VARIABLE as DRAIN_VARIABLE
+from sluice.mesh.drain import fitting_drain
+from sluice.mesh.envoy_config import asked_domain, read_template
+from sluice.mesh.interpreter import module_environ
+from sluice.mesh.keeper import FINISH_SECONDS
 from sluice.mesh.parts import PARTS, REDIS, all_ports, choose
-from sluice.mesh.plan import Plan, rules_folder
+from sluice.mesh.plan import Plan, rules_folder, rules_of
 from sluice.mesh.ports import LOOPBACK, assign_ports, why_not_free
 from sluice.mesh.state import StateFolder
 from sluice.mesh.store import Store, own_store
-from sluice.mesh.supervisor import Supervisor
+from sluice.mesh.supervisor import STOP_SECONDS, Supervisor
 from sluice.mesh.voice import ReaderGoneError, Voice
 from sluice.outcome import CannotReach, OperatorError, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from sluice.mesh.part import Part
 
@@ -65,10 +70,12 @@ def _run(options: Options) -> None:
     if not parts:
         raise WrongUsage("--only redis with a Redis of your own leaves nothing to run")
     rules = rules_folder(options.rules, options.environ)
+    if {part.name for part in parts} >= {"ratelimit", "envoy"}:
+        _note_unasked_rules(rules or rules_of(options.environ), voice)
     with StateFolder.open(options.state) as state:
         plan = Plan(
             ports=ports,
-            environ=_for_parts(options.environ),
+            environ=_for_parts(options.environ, parts, voice),
             state=state,
             store=store,
             envoy=options.envoy,
@@ -140,13 +147,29 @@ async def _check_needs(parts: Sequence[Part], plan: Plan) -> None:
                 )
 
 
-def _for_parts(environ: Mapping[str, str]) -> dict[str, str]:
-    """Answer the environment of `sluice up` as the parts get it.
+def _note_unasked_rules(rules: Path, voice: Voice) -> None:
+    """Say when the rules are about other domains than the one this mesh's Envoy asks about.
 
-    They find our packages where we were found, which for a checkout is no place Python looks by
-    itself, and what they print is in their log when they die, not in a buffer.
+    Nothing else would: a domain without rules is unlimited. Mistakes in the rules are for the
+    limiter to tell, with their lines.
     """
-    root = str(Path(sluice.__file__).parent.parent)
-    known = root in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    paths = [path for path in (None if known else root, environ.get("PYTHONPATH")) if path]
-    return {**environ, "PYTHONPATH": ":".join(paths), "PYTHONUNBUFFERED": "1"}
+    asked = asked_domain(read_template())
+    try:
+        known = rules_file.read([rules]).build().domains
+    except ConfigError:
+        return
+    if asked not in known:
+        voice.note(
+            f"no rule file in {rules} has domain {asked}, which this mesh's Envoy asks for: "
+            "calls through Envoy are not limited"
+        )
+
+
+def _for_parts(environ: Mapping[str, str], parts: Sequence[Part], voice: Voice) -> dict[str, str]:
+    """Answer the environment of `sluice up` as the parts get it."""
+    cut = fitting_drain(parts, environ, stop_seconds=STOP_SECONDS, finish_seconds=FINISH_SECONDS)
+    if cut is None:
+        return module_environ(environ)
+    written = environ[DRAIN_VARIABLE]
+    voice.note(f"{DRAIN_VARIABLE}={written} is cut to {cut:g} s, so that a stop takes at most 15 s")
+    return module_environ({**environ, DRAIN_VARIABLE: f"{cut:g}s"})

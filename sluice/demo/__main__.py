@@ -5,6 +5,7 @@ Exits 0 when every expectation held, 1 when one did not, 3 when the mesh cannot 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -65,8 +66,18 @@ def main() -> int:
     except OperatorError as error:
         print(f"demo: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        # A full disk, a reader of our output that left: the machine's state, not a mistake of ours.
+        _say_refused(error)
+        return ExitCode.PROBLEMS
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+
+
+def _say_refused(error: OSError) -> None:
+    print(f"demo: the system refused: {error.strerror or error}", file=sys.stderr)
+    # Python flushes once more at exit, and would complain once more.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run() -> int:

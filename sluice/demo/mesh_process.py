@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -11,7 +12,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from sluice.mesh.child import tethered
+from sluice.mesh.child import how_it_ended, tethered
+from sluice.mesh.interpreter import module_command, module_environ
 from sluice.mesh.ports import BLOCK_SIZE, why_not_free
 from sluice.outcome import OperatorError
 
@@ -29,6 +31,9 @@ _START_SECONDS: Final = 200.0
 # `sluice up` promises 15.
 _STOP_SECONDS: Final = 20.0
 
+# Its end is the end of its notes; a process it left behind may hold them open.
+_RELAY_SECONDS: Final = 1.0
+
 # Settings of the user's own shell would make the demo show another mesh than it is meant to.
 _SETTINGS: Final = ("CONFIG_", "REDIS_", "RUNTIME_", "RATELIMIT_", "SLUICE_")
 _SETTING: Final = ("SHADOW_MODE", "QUOTA_MODE")
@@ -40,16 +45,21 @@ class MeshProcess:
     def __init__(self) -> None:
         """Start it."""
         self._begun = time.monotonic()
-        command = [sys.executable, "-m", "sluice", "up", "--ports-from", str(free_block())]
+        command = module_command("sluice", "up", "--ports-from", str(free_block()))
         self._process = subprocess.Popen(  # noqa: S603  our own command line
             tethered(command),
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
-            env=_without_settings(os.environ),
+            env=module_environ(_without_settings(os.environ)),
             # Ctrl-C is for the demo, which then stops the mesh in good order.
             start_new_session=True,
             text=True,
+            errors="replace",
         )
+        self._last_words = ""
+        self._relay = threading.Thread(target=self._relay_notes, daemon=True)
+        self._relay.start()
 
     def wait_until_ready(self) -> tuple[dict[str, Any], float]:
         """Relay its lines; answer the object of its `ready` line and the seconds it took.
@@ -67,7 +77,11 @@ class MeshProcess:
         finally:
             late.cancel()
         code = self._process.wait()
-        raise OperatorError(f"the mesh did not come up: `sluice up` ended with exit code {code}")
+        self._relay.join(_RELAY_SECONDS)
+        said = f", saying: {self._last_words}" if self._last_words else " without a word"
+        raise OperatorError(
+            f"the mesh did not come up: `sluice up` ended with {how_it_ended(code)}{said}"
+        )
 
     def stop(self) -> float:
         """Stop it as Ctrl-C would and answer the seconds it took. Raises OperatorError."""
@@ -101,6 +115,16 @@ class MeshProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        self._relay.join(_RELAY_SECONDS)
+
+    def _relay_notes(self) -> None:
+        """Pass on what it says on stderr, and keep the last of it for the reason of an end."""
+        with self._process.stderr or contextlib.nullcontext(()) as notes:
+            for line in notes:
+                self._last_words = line.strip() or self._last_words
+                # Whoever looks at neither stream any more must not stop the mesh.
+                with contextlib.suppress(OSError):
+                    print(f"  {line}", end="", file=sys.stderr, flush=True)
 
 
 def free_block() -> int:

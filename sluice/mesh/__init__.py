@@ -3,6 +3,8 @@
 What a mesh is (values, no processes):
     ports.py         which port each part gets
     part.py          what a part is
+    interpreter.py   how our own modules are run
+    drain.py         how long a service may drain
     parts.py         the table of parts; a new part is one entry there
     plan.py          one run's choices, resolved: ports, folders, store, rules
     envoy_config.py  Envoy's file, found and rendered

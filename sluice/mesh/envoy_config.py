@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _FILE: Final = "mesh.yaml"
+_DOMAIN: Final = re.compile(r"^\s*domain: (\S+)$", re.MULTILINE)
 
 
 def config_folder(package: Path = Path(sluice.__file__).parent) -> Path:
@@ -31,6 +33,12 @@ def read_template(folder: Path | None = None) -> str:
             f"Envoy's configuration {path} cannot be read ({error.strerror}): "
             "install sluice-mesh again, or run it from a whole checkout"
         ) from error
+
+
+def asked_domain(template: str) -> str:
+    """Answer the rate-limit domain that the file has Envoy ask about; the first of several."""
+    found = _DOMAIN.search(template)
+    return found[1] if found else ""
 
 
 def render(template: str, ports: Mapping[str, int]) -> str:

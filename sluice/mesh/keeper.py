@@ -69,6 +69,7 @@ class Keeper:
         self._child: Child | None = None
         self._code: int | None = None
         self._problem = "no answer yet"
+        self._hung = ""
         self._healthy_since: float | None = None
 
     @property
@@ -116,8 +117,9 @@ class Keeper:
         if not child.has_ended:
             await self._finish(child)
             child.terminate()
-            if not await child.ended_within(self.part.grace_seconds):
-                self._note(f"did not end within {self.part.grace_seconds:g} s and is killed")
+            grace = self.part.killed_after(self._plan)
+            if not await child.ended_within(grace):
+                self._note(f"did not end within {grace:g} s and is killed")
         self.kill()
         await child.ended_within(KILL_SECONDS)
         self._guard.forget(child.group)
@@ -140,7 +142,8 @@ class Keeper:
             return f"cannot be started ({error.strerror})"
         if await self._becomes_healthy(child):
             return None
-        return await self._death()
+        how = await self._death()
+        return self._hung or how
 
     def _spawn(self) -> Child:
         output = self.log.open()
@@ -155,6 +158,8 @@ class Keeper:
     async def _becomes_healthy(self, child: Child) -> bool:
         begun = time.monotonic()
         note_after = 1.0
+        misses = 0
+        self._hung = ""
         while not child.has_ended:
             problem = await self.part.healthy(self._plan)
             if problem is None and not child.has_ended:
@@ -165,6 +170,13 @@ class Keeper:
             if waited >= note_after:
                 self._note(f"is not healthy yet after {waited:.0f} s: {problem}")
                 note_after *= 2
+            if waited >= START_SECONDS and not self._hung:
+                # It may well wait for another part. One that does not even answer hangs.
+                hangs = await self.part.alive(self._plan)
+                misses = misses + 1 if hangs else 0
+                if misses == ALIVE_MISSES:
+                    self._hung = _how_it_hung(hangs)
+                    self.kill()
             await child.ended_within(_PROBE_EVERY_SECONDS)
         return False
 
@@ -204,7 +216,7 @@ class Keeper:
             problem = await self.part.alive(self._plan)
             misses = misses + 1 if problem else 0
             if misses == ALIVE_MISSES:
-                return f"hangs ({problem}, {misses} times in a row) and was killed"
+                return _how_it_hung(problem)
 
     async def _pause(self, how: str) -> None:
         delay = self._backoff.delay_seconds()
@@ -236,3 +248,7 @@ class Keeper:
 
     def _note(self, what: str) -> None:
         self._voice.note(f"{self.part.name} {what}")
+
+
+def _how_it_hung(problem: str | None) -> str:
+    return f"hangs ({problem}, {ALIVE_MISSES} times in a row) and was killed"

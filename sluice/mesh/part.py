@@ -55,6 +55,7 @@ class Part:
                    a part that does not for some seconds is killed and started again
     finish         what is done before SIGTERM, such as refusing new calls
     grace_seconds  how long after SIGTERM it is killed: its own promise and a little more
+    grace          the same where a setting moves it
     needs          the parts without which it never becomes healthy
     """
 
@@ -67,7 +68,17 @@ class Part:
     grace_seconds: float
     environ: Callable[[Plan], Mapping[str, str]] = _tell_nothing
     finish: Callable[[Plan], Awaitable[None]] = _finish_nothing
+    grace: Callable[[Plan], float] | None = None
     needs: tuple[str, ...] = ()
+
+    @property
+    def finishes(self) -> bool:
+        """Whether anything is done before its SIGTERM."""
+        return self.finish is not _finish_nothing
+
+    def killed_after(self, plan: Plan) -> float:
+        """Answer how many seconds after SIGTERM it is killed in this run."""
+        return self.grace_seconds if self.grace is None else self.grace(plan)
 
     def address(self, plan: Plan) -> Address:
         """Answer what `ready` says of this part."""

@@ -7,11 +7,12 @@ limiter's admin port. A part keeps its places for good: scripts count on them.
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Final
 
 from sluice.mesh import envoy_config
 from sluice.mesh.binaries import VALKEY, find_embedded, find_envoy
+from sluice.mesh.drain import service_grace
+from sluice.mesh.interpreter import module_command
 from sluice.mesh.part import Part, Stage
 from sluice.mesh.ports import LOOPBACK, Port
 from sluice.mesh.probes import (
@@ -22,7 +23,7 @@ from sluice.mesh.probes import (
     redis_alive,
     redis_answers,
 )
-from sluice.outcome import WrongUsage
+from sluice.outcome import OperatorError, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +32,19 @@ if TYPE_CHECKING:
     from sluice.mesh.plan import Plan
 
 REDIS: Final = "redis"
+
+# How to enter a Redis. REDIS_TIMEOUT and the like are about any, so they stay.
+_WAYS_IN: Final = (
+    "REDIS_TYPE",
+    "REDIS_SOCKET_TYPE",
+    "REDIS_AUTH",
+    "REDIS_SENTINEL_AUTH",
+    "REDIS_TLS",
+    "REDIS_TLS_CACERT",
+    "REDIS_TLS_CLIENT_CERT",
+    "REDIS_TLS_CLIENT_KEY",
+    "REDIS_TLS_SKIP_HOSTNAME_VERIFICATION",
+)
 
 _ACTIVE_CALLS: Final = "http.ingress.downstream_rq_active"
 _LOOK_SECONDS: Final = 0.05
@@ -66,8 +80,7 @@ async def _valkey_alive(plan: Plan) -> str | None:
 
 
 def _python(module: str) -> Callable[[Plan], list[str]]:
-    # -P: the folder `sluice up` was started in is the user's, and a redis.py in it is not ours.
-    return lambda _plan: [sys.executable, "-P", "-m", module]
+    return lambda _plan: module_command(module)
 
 
 def _ratelimit_environ(plan: Plan) -> Mapping[str, str]:
@@ -78,7 +91,8 @@ def _ratelimit_environ(plan: Plan) -> Mapping[str, str]:
         "REDIS_URL": plan.store.url,
     }
     if plan.store.embedded:
-        told |= {"REDIS_TYPE": "SINGLE", "REDIS_SOCKET_TYPE": "tcp", "REDIS_TLS": "false"}
+        # What a shell says of another Redis is not said of this one; empty counts as unset.
+        told |= dict.fromkeys(_WAYS_IN, "")
     if plan.rules is not None:
         told |= {
             "RUNTIME_ROOT": str(plan.rules.parent),
@@ -109,9 +123,13 @@ async def _demo_alive(plan: Plan) -> str | None:
 
 def _envoy_argv(plan: Plan) -> list[str]:
     program = find_envoy(plan.envoy)
-    rendered = plan.state.folder("envoy") / "mesh.yaml"
     template = envoy_config.read_template()
-    rendered.write_text(envoy_config.render(template, plan.ports), encoding="utf-8")
+    if (plan.state.root / "envoy").resolve() == envoy_config.config_folder().resolve():
+        raise OperatorError(
+            f"the state folder {plan.state.root} is Sluice's own, whose envoy/mesh.yaml would be "
+            "overwritten: choose another with --state DIR"
+        )
+    rendered = plan.state.write("envoy", "mesh.yaml", envoy_config.render(template, plan.ports))
     # Without hot restart there is no shared memory to collide with another Envoy's. Two workers:
     # Envoy would start one a core, and the services need cores too.
     return [
@@ -168,6 +186,7 @@ PARTS: Final = (
         healthy=_ratelimit_healthy,
         alive=_ratelimit_alive,
         grace_seconds=5.5,
+        grace=service_grace,
         needs=(REDIS,),
     ),
     Part(

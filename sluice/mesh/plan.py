@@ -53,6 +53,12 @@ def rules_folder(chosen: Path | None, environ: Mapping[str, str]) -> Path | None
     return chosen.absolute()
 
 
+def rules_of(environ: Mapping[str, str]) -> Path:
+    """Answer the folder that the environment names, as the limiter joins it."""
+    folder = Path(environ["RUNTIME_ROOT"], environ.get("RUNTIME_SUBDIRECTORY", ""))
+    return folder / (environ.get("RUNTIME_APPDIRECTORY") or "config")
+
+
 def demo_rules() -> Path:
     """Answer the folder with the demo's rules."""
     return Path(sluice.__file__).parent / "demo" / "rules"

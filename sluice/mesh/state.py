@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -35,26 +36,42 @@ class StateFolder:
         root = Path(tempfile.mkdtemp(prefix="sluice-")) if chosen is None else chosen.absolute()
         try:
             for folder in (root, root / "log"):
-                # Data of users and passwords in rendered files: nobody else's business.
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make(folder)
+            _refuse_stranger(root / "lock")
             lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise OperatorError(
-                f"the state folder {root} cannot be written ({error.strerror}): "
-                "choose another with --state DIR, or change its owner or rights"
-            ) from error
+            raise _unusable(root, error) from error
         _take(lock, root)
         return cls(root, temporary=chosen is None, lock=lock)
 
     def folder(self, name: str) -> Path:
-        """Make and answer the folder of one part."""
+        """Make and answer the folder of one part. Raises OperatorError."""
         path = self.root / name
-        path.mkdir(mode=0o700, exist_ok=True)
+        try:
+            _make(path)
+        except OSError as error:
+            raise _unusable(self.root, error) from error
+        return path
+
+    def write(self, part: str, name: str, text: str) -> Path:
+        """Write a file into the folder of one part and answer its path. Raises OperatorError."""
+        path = self.folder(part) / name
+        try:
+            _refuse_stranger(path)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise _unusable(self.root, error) from error
         return path
 
     def log(self, part: str) -> Path:
-        """Answer where this part's output goes."""
-        return self.root / "log" / f"{part}.log"
+        """Answer the file for this part's output, which can be written. Raises OperatorError."""
+        path = self.root / "log" / f"{part}.log"
+        try:
+            _refuse_stranger(path)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+        except OSError as error:
+            raise _unusable(self.root, error) from error
+        return path
 
     def __enter__(self) -> Self:
         return self
@@ -69,6 +86,37 @@ class StateFolder:
         os.close(self.lock)
         if self.temporary:
             shutil.rmtree(self.root, ignore_errors=True)
+
+
+def _make(folder: Path) -> None:
+    # Data of users and passwords in rendered files: nobody else's business.
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _refuse_stranger(path: Path) -> None:
+    """Raise OSError when something is there that is no file: a pipe would make us wait for ever."""
+    if path.exists() and not path.is_file():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+
+
+def _unusable(root: Path, error: OSError) -> OperatorError:
+    """Say what is in the way, in the words of files and folders and not of system calls."""
+    path = error.filename or root
+    if isinstance(error, NotADirectoryError):
+        return OperatorError(
+            f"the state folder {root} cannot be made, as a part of its path is a file: "
+            "choose another with --state DIR"
+        )
+    if isinstance(error, FileExistsError):
+        said = "is no folder, and one is needed there: remove it"
+    elif isinstance(error, IsADirectoryError):
+        said = "is no file, and one is needed there: remove it"
+    else:
+        said = f"cannot be written ({error.strerror}): change its owner or rights"
+    where = "" if Path(path) == root else f"{root}: "
+    return OperatorError(
+        f"the state folder {where}{path} {said}, or choose another with --state DIR"
+    )
 
 
 def _take(lock: int, root: Path) -> None:

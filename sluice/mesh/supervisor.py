@@ -39,6 +39,7 @@ class Supervisor:
         self._plan = plan
         self._voice = voice
         self._argv = {part.name: part.argv(plan) for part in parts}
+        self._logs = {part.name: PartLog(plan.state.log(part.name)) for part in parts}
         self._keepers: list[Keeper] = []
         self._stop = asyncio.Event()
 
@@ -83,7 +84,7 @@ class Supervisor:
             part,
             self._plan,
             argv=self._argv[part.name],
-            log=PartLog(self._plan.state.log(part.name)),
+            log=self._logs[part.name],
             guard=guard,
             voice=self._voice,
             backoff=Backoff(random.random),
@@ -111,9 +112,10 @@ class Supervisor:
                 for keeper in self._keepers:
                     keeper.log.trim()
             except OSError as error:
-                if str(error) != said:
-                    self._voice.note(f"keeping house failed, the parts run on: {error}")
-                said = str(error)
+                why = f"{error.filename or 'the guardian'}: {error.strerror}"
+                if why != said:
+                    self._voice.note(f"keeping house failed, the parts run on: {why}")
+                said = why
 
     async def _end(self) -> None:
         """Stop the parts, the last stage first, and see that it ends in time."""

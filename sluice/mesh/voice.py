@@ -10,6 +10,8 @@ import os
 import select
 from typing import Final
 
+from sluice.outcome import OperatorError
+
 # How long a line on stdout may wait for its reader: these lines are the result, so they are worth
 # a wait, but not for ever.
 _PATIENCE_MS: Final = 5000
@@ -27,13 +29,23 @@ class Voice:
         self._err = err
 
     def say(self, line: str) -> None:
-        """Write a line to stdout. Raises ReaderGoneError when its reader has left."""
+        """Write a line to stdout.
+
+        Raises ReaderGoneError when its reader has left, which is a wish to stop, and OperatorError
+        when the line cannot be written for any other reason, which is a failure.
+        """
         try:
             written = _write(self._out, line, patience_ms=_PATIENCE_MS)
-        except OSError as error:
+        except BrokenPipeError as error:
             raise ReaderGoneError from error
+        except OSError as error:
+            raise OperatorError(
+                f"stdout cannot be written ({error.strerror}): direct it elsewhere"
+            ) from error
         if not written:
-            raise ReaderGoneError
+            raise OperatorError(
+                f"nobody has read stdout for {_PATIENCE_MS / 1000:g} s: read it, or close it"
+            )
 
     def note(self, line: str) -> None:
         """Write a line to stderr, or drop it when it would block or nobody reads it."""

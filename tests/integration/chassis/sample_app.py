@@ -109,10 +109,10 @@ def build() -> App:
         steps=(
             Step(name="part", start=part.start, close=part.close),
             Step(name="ops", start=partial(ops.start, ops_listen), close=ops.close),
-            Step(name="health", start=health.open, close=health.close),
             Step(
                 name="grpc", start=partial(grpc_server.start, grpc_listen), close=grpc_server.stop
             ),
+            Step(name="health", start=health.open, close=health.close),
         ),
     )
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 # As the sample closes its parts: last started first.
-ORDER = ("grpc", "health", "ops", "part")
+ORDER = ("health", "grpc", "ops", "part")
 
 
 class Sample:

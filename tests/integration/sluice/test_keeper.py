@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +22,7 @@ from sluice.mesh.state import StateFolder
 from sluice.mesh.store import Store
 from sluice.mesh.voice import Voice
 from sluice.outcome import OperatorError
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,6 +85,34 @@ async def test_a_part_that_never_becomes_healthy_is_given_up_with_the_reason(
         await keeper.start()
     await keeper.stop()
     assert "worker is not healthy after 0.5 s: rules: none yet" in str(caught.value)
+
+
+async def test_a_part_that_hangs_before_it_is_healthy_again_is_killed(
+    make: MakeKeeper, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(keeper_module, "START_SECONDS", 0.3)
+    keeper = make("import signal; signal.pause()", "does not answer")
+    said = (tmp_path / "said").read_text
+
+    async def silent(_plan: Plan) -> str | None:
+        return "does not answer"
+
+    async def answers(_plan: Plan) -> str | None:
+        return None
+
+    keeper.part = replace(keeper.part, alive=answers)
+    attempt = asyncio.create_task(keeper._attempt())
+    await wait_until(lambda: keeper._child, description="it is started")
+    child = keeper._child
+    assert child is not None
+    # It answers, so it waits for another part: no restart would help it.
+    await child.ended_within(1.0)
+    assert not child.has_ended
+
+    keeper.part = replace(keeper.part, alive=silent)
+    assert await attempt == "hangs (does not answer, 3 times in a row) and was killed"
+    assert child.has_ended
+    assert "worker is not healthy yet after 1 s" in said()
 
 
 async def test_the_last_words_of_a_part_without_any_are_said_to_be_none(make: MakeKeeper) -> None:

@@ -261,6 +261,24 @@ async def test_a_reader_that_leaves_ends_the_run_cleanly() -> None:
     assert why_not_free(first + 6) is None
 
 
+async def test_results_that_cannot_be_written_are_a_failure() -> None:
+    first = free_block()
+    with open("/dev/full", "wb") as full:  # noqa: ASYNC230, PTH123  opens at once
+        process = subprocess.Popen(  # noqa: ASYNC220  starts at once
+            [sys.executable, "-m", "sluice", "up", "--only", "redis", "--ports-from", str(first)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+        )
+    try:
+        await wait_until(lambda: process.poll() is not None, timeout=STOP_SECONDS)
+    finally:
+        process.kill()
+        _, said = process.communicate()
+    assert process.returncode == 1
+    assert said.splitlines()[-1].startswith(b"sluice: stdout cannot be written (No space left")
+    assert why_not_free(first + 6) is None
+
+
 async def test_with_stdout_closed_from_the_start_no_file_is_mistaken_for_it(tmp_path: Path) -> None:
     command = f'exec "{sys.executable}" -m sluice up --only redis --ports-from {free_block()}'
     process = subprocess.Popen(  # noqa: ASYNC220  starts at once

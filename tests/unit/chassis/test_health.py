@@ -91,3 +91,20 @@ async def test_a_check_that_fails_counts_as_not_ok(caplog: pytest.LogCaptureFixt
     assert not health.ready
     assert "the check itself failed" in health.verdicts()["broken"].detail
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_until_it_is_opened_it_is_starting_whatever_the_checks_say() -> None:
+    made = Health(checks={"fine": lambda: Verdict(ok=True)})
+    assert not made.ready
+    assert made.verdicts()["lifecycle"] == Verdict(ok=False, detail="starting")
+    assert made.status_of("") == NOT_SERVING
+
+
+async def test_once_opened_only_the_checks_decide() -> None:
+    made = Health(checks={"fine": lambda: Verdict(ok=True)})
+    await made.open()
+    assert made.ready
+    assert "lifecycle" not in made.verdicts()
+    assert made.status_of("") == SERVING
+    await made.close()
+    assert made.verdicts()["lifecycle"].detail == "draining"

@@ -12,7 +12,7 @@ from chassis.redis_link import Entry, Link, pack
 from chassis.redis_places import MAX_NODES
 from chassis.redis_replies import Outcome, lost
 from chassis.redis_settings import Address, Credentials, RedisTarget
-from chassis.redis_sites import ClusterSites, Dialer, SentinelSites
+from chassis.redis_sites import ClusterSites, Dialer, SentinelSites, Standing
 from tests.waiting import wait_until
 
 SEED, OTHER, NEW = Address("seed", 1), Address("other", 2), Address("new", 3)
@@ -24,7 +24,7 @@ class World(Dialer):
     def __init__(self) -> None:
         entry = Entry(credentials=Credentials(), timeout_seconds=5)
         super().__init__(entry, lambda _: None, size=1, ping_seconds=5)
-        self.table: list[Any] = [[0, 99, [b"other", 2]]]
+        self.table: list[Any] = [[0, 16383, [b"other", 2]]]
         self.away: set[Address] = set()
         self.tables_given = 0
         self.waiting = 0
@@ -70,7 +70,7 @@ async def sites(world: World) -> ClusterSites:
     return made
 
 
-async def while_mending(world: World, sites: ClusterSites) -> asyncio.Task[str]:
+async def while_mending(world: World, sites: ClusterSites) -> asyncio.Task[None]:
     """Begin to mend, and return when it waits for an answer."""
     world.open_gate.clear()
     world.waiting = 0
@@ -83,11 +83,38 @@ async def test_a_table_is_asked_for_once_while_all_is_well(
     world: World, sites: ClusterSites
 ) -> None:
     for _ in range(3):
-        assert await sites.mend() == ""
+        await sites.mend()
     assert world.tables_given == 1
     node = sites.node_of(50)
     assert node is not None
-    assert (node.address, sites.node_of(100)) == (OTHER, None)
+    assert node.address == OTHER
+    assert sites.standing() == Standing(usable=True)
+
+
+async def test_slots_that_nobody_serves_are_asked_for_until_somebody_does(world: World) -> None:
+    world.table = [[0, 99, [b"other", 2]]]
+    sites = ClusterSites(RedisTarget(addresses=(SEED,)), world)
+    await sites.mend()
+    assert sites.node_of(100) is None
+    world.table = [[0, 16383, [b"other", 2]]]
+    await sites.mend()
+    assert sites.node_of(100) is sites.node_of(50)
+
+
+async def test_a_cluster_is_usable_while_any_of_its_nodes_is(world: World) -> None:
+    world.table = [[0, 99, [b"other", 2]], [100, 16383, [b"new", 3]]]
+    sites = ClusterSites(RedisTarget(addresses=(SEED,)), world)
+    assert not sites.standing().usable
+    await sites.mend()
+    first, second = sites.node_of(50), sites.node_of(100)
+    assert first is not None
+    assert second is not None
+    first.silent = True
+    words = "Redis at other:2 does not answer; connecting again"
+    assert sites.standing() == Standing(usable=True, trouble=words)
+    for link in second.links:
+        link.close()
+    assert not sites.standing().usable
 
 
 @pytest.mark.parametrize("asking", [False, True], ids=["while it pings", "while it asks"])
@@ -113,10 +140,10 @@ async def test_a_cluster_that_has_moved_away_whole_is_found_at_its_seeds(
     assert node is not None
     node.close()
     world.away = {OTHER}
-    world.table = [[0, 99, [b"new", 3]]]
+    world.table = [[0, 16383, [b"new", 3]]]
     with pytest.raises(Unavailable):
         await sites.mend()
-    assert await sites.mend() == ""
+    await sites.mend()
     found = sites.node_of(50)
     assert found is not None
     assert found.address == NEW
@@ -129,8 +156,8 @@ async def test_a_table_that_cannot_be_had_is_asked_for_again(
     world.table = [7]
     with pytest.raises(Unavailable, match="a row that is none"):
         await sites.mend()
-    world.table = [[0, 99, [b"new", 3]]]
-    assert await sites.mend() == ""
+    world.table = [[0, 16383, [b"new", 3]]]
+    await sites.mend()
     assert world.tables_given == 4, "twice in vain: by the node and by the seed"
 
 

@@ -55,6 +55,10 @@ def test_the_help_of_up_names_every_part_and_port(capsys: pytest.CaptureFixture[
         ["up", "--ports-from", "many"],
         ["up", "--ports-from", "65505"],
         ["up", "--only", "nginx"],
+        ["up", "--state", ""],
+        ["up", "--rules", ""],
+        ["up", "--envoy", ""],
+        ["check", ""],
     ],
     ids=" ".join,
 )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from chassis.redis_settings import RedisSettings
+from chassis.settings import describe, load
 from sluice.mesh.keeper import FINISH_SECONDS, KILL_SECONDS
 from sluice.mesh.part import Stage
 from sluice.mesh.parts import PARTS, addresses, all_ports, choose
@@ -15,7 +18,7 @@ from sluice.mesh.ports import BLOCK_SIZE, assign_ports
 from sluice.mesh.state import StateFolder
 from sluice.mesh.store import Store
 from sluice.mesh.supervisor import STOP_SECONDS
-from sluice.outcome import WrongUsage
+from sluice.outcome import OperatorError, WrongUsage
 
 # Promises of the interface: what users put in scripts and firewalls.
 PROMISED = {
@@ -116,6 +119,21 @@ def test_the_limiter_is_told_its_ports_its_store_and_its_rules(tmp_path: Path) -
     assert Path(told["RUNTIME_ROOT"], told["RUNTIME_APPDIRECTORY"]) == Path("/srv/mesh/limits")
 
 
+def test_what_a_shell_says_of_another_redis_is_not_said_of_the_embedded_one(
+    tmp_path: Path,
+) -> None:
+    (ratelimit,) = choose("ratelimit")
+    tuning = {"REDIS_TIMEOUT", "REDIS_COMMAND_TIMEOUT", "REDIS_POOL_SIZE"}
+    elsewhere = {row.env: "/elsewhere" for row in describe(RedisSettings) if row.env not in tuning}
+    assert len(elsewhere) > 8
+    made = plan(tmp_path)
+    told = ratelimit.told(replace(made, environ={**made.environ, **elsewhere}))
+    assert load(RedisSettings, told) == RedisSettings(url="redis://127.0.0.1:21006")
+    own = Store(url="rediss://db", embedded=False)
+    told = ratelimit.told(replace(made, environ=elsewhere, store=own))
+    assert told["REDIS_AUTH"] == told["REDIS_TLS_CACERT"] == "/elsewhere"
+
+
 def test_rules_that_the_environment_names_stay_its_own(tmp_path: Path) -> None:
     (ratelimit,) = choose("ratelimit")
     assert "RUNTIME_ROOT" not in ratelimit.told(plan(tmp_path, rules=None))
@@ -127,3 +145,16 @@ def test_envoys_file_is_rendered_into_the_state_folder(tmp_path: Path) -> None:
     rendered = Path(argv[argv.index("--config-path") + 1])
     assert rendered.is_relative_to(tmp_path)
     assert "port_value: 21002" in rendered.read_text()
+
+
+def test_a_state_folder_over_sluices_own_does_not_overwrite_its_envoy_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "envoy" / "mesh.yaml"
+    own.parent.mkdir()
+    own.write_text("template: ${GRPC_PORT}\n")
+    monkeypatch.setattr("sluice.mesh.envoy_config.config_folder", lambda: own.parent)
+    (envoy,) = choose("envoy")
+    with pytest.raises(OperatorError, match="is Sluice's own"):
+        envoy.argv(plan(tmp_path))
+    assert own.read_text() == "template: ${GRPC_PORT}\n"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from sluice.mesh.plan import demo_rules, rules_folder
+from chassis.settings import load
+from ratelimit_service.config import Settings
+from sluice.mesh.plan import demo_rules, rules_folder, rules_of
 from sluice.outcome import OperatorError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_without_anything_said_the_demos_rules_are_read() -> None:
@@ -23,6 +22,21 @@ def test_the_environment_may_name_the_rules_and_the_option_wins(tmp_path: Path) 
     environ = {"RUNTIME_ROOT": "/srv/rules"}
     assert rules_folder(None, environ) is None
     assert rules_folder(tmp_path, environ) == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({}, "/srv/config"),
+        ({"RUNTIME_APPDIRECTORY": ""}, "/srv/config"),
+        ({"RUNTIME_SUBDIRECTORY": "shop", "RUNTIME_APPDIRECTORY": "limits"}, "/srv/shop/limits"),
+    ],
+)
+def test_the_folder_the_environment_names_is_the_limiters(
+    environ: dict[str, str], folder: str
+) -> None:
+    environ = {"RUNTIME_ROOT": "/srv", **environ}
+    assert rules_of(environ) == Path(folder) == load(Settings, environ).rules_directory
 
 
 @pytest.mark.parametrize(

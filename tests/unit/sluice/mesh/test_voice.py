@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
 
 from sluice.mesh.voice import ReaderGoneError, Voice
+from sluice.outcome import OperatorError
 
 
 def test_results_and_notes_go_their_own_ways() -> None:
@@ -26,6 +28,26 @@ def test_a_reader_of_results_that_left_is_noticed() -> None:
     os.close(reader)
     with pytest.raises(ReaderGoneError):
         Voice(out=out).say("ready {}")
+    os.close(out)
+
+
+def test_a_line_that_cannot_be_written_is_a_failure_and_no_wish_to_stop() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(OperatorError, match="No space left on device"):
+        Voice(out=full).say("ready {}")
+    os.close(full)
+
+
+def test_a_reader_that_does_not_read_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sluice.mesh.voice._PATIENCE_MS", 10)
+    reader, out = os.pipe()
+    os.set_blocking(out, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(out, b"x" * 4096)
+    with pytest.raises(OperatorError, match="nobody has read stdout"):
+        Voice(out=out).say("ready {}")
+    os.close(reader)
     os.close(out)
 
 
