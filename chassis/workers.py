@@ -38,6 +38,8 @@ _WORKER: Final = "SLUICE_WORKER"
 _SUPERVISOR: Final = "SLUICE_SUPERVISOR"
 # A worker that is not ready after a minute waits for something that does not come.
 READY_SECONDS: Final = 60.0
+# A worker whose pipe is closed has only to say why and to exit.
+LAST_WORDS_SECONDS: Final = 5.0
 # Beyond the longest drain that can be set; a worker's own bound ends it sooner.
 STOP_SECONDS: Final = 310.0
 FIRST_RESTART_SECONDS: Final = 0.5
@@ -221,6 +223,10 @@ class _Supervisor:
         finally:
             os.close(receiver)
         if not ready:
+            # It has ended, or soon will; ending it by force would hide its exit code.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_SECONDS):
+                    await process.wait()
             await self._end(worker)
             raise _StartError(process.returncode or 1)
         return worker

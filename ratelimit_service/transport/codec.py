@@ -124,12 +124,12 @@ def encode(verdict: Verdict) -> bytes:
 
 def _status(status: Status) -> bytes:
     body = b"\x08\x02" if status.over else b"\x08\x01"
-    remaining, limit = status.remaining, status.limit
+    remaining, limit = min(_UINT32_MAX, status.remaining), status.limit
     if limit is None:
         return body + b"\x18" + _varint(remaining) if remaining else body
     body += _current_limit(limit)
     if remaining:
-        body += b"\x18" + _varint(min(_UINT32_MAX, remaining))
+        body += b"\x18" + _varint(remaining)
     seconds, microseconds = divmod(status.reset_us, _MICROSECONDS)
     duration = b"\x08" + _varint(seconds) if seconds else b""
     if microseconds:
