@@ -68,7 +68,7 @@ lint: $(READY)
 	@$(BIN)/python -m pytest -q tests/house
 
 bench: $(READY)
-	@status=0; for bench in transport ratelimit; do \
+	@status=0; for bench in transport http ratelimit; do \
 	  echo "bench.$$bench"; $(BIN)/python -m bench.$$bench || status=1; echo; done; exit $$status
 
 protos: $(READY)

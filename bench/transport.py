@@ -121,8 +121,8 @@ def run(calls: int) -> list[Target]:
         ("unary, grpc.aio", "grpcio", ECHO, calls // 10),
         ("one in flight, drop-in", "fastlane", ALONE, calls // 20),
         ("one in flight, grpc.aio", "grpcio", ALONE, calls // 20),
-        ("stream messages, drop-in", "fastlane", COUNT, calls // 500),
-        ("stream messages, grpc.aio", "grpcio", COUNT, calls // 2_000),
+        ("stream messages, drop-in", "fastlane", COUNT, max(16, calls // 500)),
+        ("stream messages, grpc.aio", "grpcio", COUNT, max(16, calls // 2_000)),
     ]
     servers = {kind: EchoServer(kind) for kind in ("fastlane", "grpcio")}
     try:
