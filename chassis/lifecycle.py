@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -120,12 +121,24 @@ async def _serve(app: App, signals: _Signals, started: list[Step]) -> None:
         log.debug("starting", part=step.name)
         await step.start()
         started.append(step)
+    _calm_collector()
     log.info("started", service=app.name, pid=os.getpid())
     while True:
         await signals.reload.wait()
         signals.reload.clear()
         if app.reload is not None:
             await _reload(app.name, app.reload)
+
+
+def _calm_collector() -> None:
+    """Have the cycle collector leave alone what the start has made, and look less often.
+
+    By default it looks at every 700 new containers, and every hundredth time at all there are,
+    modules and rules included: 20% of the CPU of a rate-limit decision.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 async def _reload(name: str, reload: Callable[[], Awaitable[None]]) -> None:
