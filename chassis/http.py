@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from chassis.errors import SluiceError
 from chassis.listen import Listen, ListenError, check
@@ -137,8 +137,9 @@ class HttpServer:
         return route
 
     async def _serve(self, raw: http.Request) -> http.Response:
-        parts = urlsplit(raw.path.decode("latin-1"))
-        path, method = unquote(parts.path), raw.method.decode("latin-1")
+        # Not urlsplit: it takes `//a/b` for the host a, and raises at `//[`.
+        plain, _, query = raw.path.decode("latin-1").partition("?")
+        path, method = unquote(plain), raw.method.decode("latin-1")
         route = self._find(path)
         if route is None:
             answer = Answer.text("not found; GET / lists what is here", status=404)
@@ -153,7 +154,7 @@ class HttpServer:
             request = Request(
                 method=method,
                 path=path,
-                query=dict(reversed(parse_qsl(parts.query, keep_blank_values=True))),
+                query=dict(reversed(parse_qsl(query, keep_blank_values=True))),
                 headers={
                     name.decode("latin-1"): value.decode("latin-1") for name, value in raw.headers
                 },

@@ -50,7 +50,7 @@ class _Batch:
     def start(self) -> Coroutine[Any, Any, Sequence[bytes | Abort]] | None:
         if self._open.get(self._route) is self:
             del self._open[self._route]
-        self.calls = [call for call in self.calls if not call.over]
+        self.calls = [call for call in self.calls if not (call.over or call.is_late())]
         return self._handle() if self.calls else None
 
     async def _handle(self) -> Sequence[bytes | Abort]:

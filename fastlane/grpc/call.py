@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # otherwise hold the loop for as long as the peer's window lasts.
 _TURN_MESSAGES: Final = 64
 _TURN_BYTES: Final = 65_536
+_TOO_LATE: Final = "Deadline Exceeded"
 
 
 class Call:
@@ -153,7 +154,9 @@ class Call:
 
     def _open_intake(self) -> Intake:
         limit = self.engine.options.max_receive
-        self._intake = Intake(self.link.core, self.stream, self.plan.encoding, limit)
+        plan = self.plan
+        core = self.link.core
+        self._intake = Intake(core, self.stream, plan.encoding, limit, single=plan.is_simple)
         return self._intake
 
     def _dispatch(self) -> None:
@@ -181,14 +184,22 @@ class Call:
 
     def start(self) -> Coroutine[Any, Any, Any] | None:
         """Start the handler; returns what is left to run, if anything."""
-        return self.plan.start(self)
+        return None if self.is_late() else self.plan.start(self)
+
+    def is_late(self) -> bool:
+        """Return whether the deadline passed before the handler ran, and end the call if so."""
+        if self.deadline is None or self.engine.loop.time() < self.deadline:
+            return False
+        # Not `on_deadline`: that cancels the task, which is the worker that asks.
+        self.finish(StatusCode.DEADLINE_EXCEEDED, _TOO_LATE)
+        return True
 
     def on_error(self, error: BaseException) -> None:
         """Turn what the handler raised into a status."""
         self.engine.on_error(self, error)
 
     def on_wait(self) -> None:
-        """Watch the deadline of a handler that did not finish at once."""
+        """Watch the deadline of a call that waits: for its message, or in its handler."""
         if self.deadline is not None and not self.over:
             self.engine.deadlines.add(self, self.deadline)
 
@@ -280,7 +291,7 @@ class Call:
 
     def on_deadline(self) -> None:
         """End the call: its caller has stopped waiting."""
-        self.abandon(StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+        self.abandon(StatusCode.DEADLINE_EXCEEDED, _TOO_LATE)
 
     def on_reset(self) -> None:
         """End the call: its stream is gone."""

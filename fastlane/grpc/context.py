@@ -40,10 +40,7 @@ class Context(aio.ServicerContext[Any, Any]):
     async def read(self) -> Any:
         """Return the next request, or grpc.aio.EOF after the last."""
         message = await self._call.read()
-        if message is None:
-            return aio.EOF
-        deserialize = self._route.deserialize
-        return message if deserialize is None else deserialize(message)
+        return aio.EOF if message is None else self._route.parse(message)
 
     async def write(self, message: Any) -> None:
         """Send a response; waits while the peer is slower."""

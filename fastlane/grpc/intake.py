@@ -36,11 +36,17 @@ class Intake:
     )
 
     def __init__(
-        self, core: Connection, stream: Stream, encoding: bytes | None, limit: int | None
+        self,
+        core: Connection,
+        stream: Stream,
+        encoding: bytes | None,
+        limit: int | None,
+        *,
+        single: bool = False,
     ) -> None:
         self._core = core
         self._stream = stream
-        self._assembler = Assembler(encoding, limit)
+        self._assembler = Assembler(encoding, limit, single=single)
         self._held = 0
         self._queued = 0
         self.charge = 0
@@ -67,9 +73,7 @@ class Intake:
             self.wake()
 
     def take_only(self) -> bytes | None:
-        """Return the message of a complete unary request, or None while it is incomplete."""
-        if len(self.inbox) > 1:
-            raise Abort(StatusCode.INTERNAL, "more than one request message")
+        """Return the message of a complete `single` request, or None while it is incomplete."""
         if not self.ended:
             self._give_back()
             return None

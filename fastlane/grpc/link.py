@@ -229,7 +229,9 @@ class Link(asyncio.Protocol):
         plan = head.plan or self._plan(head)
         stream = event.stream
         if plan.http_refusal is None:
-            self._begin(stream, plan)
+            call = self._begin(stream, plan)
+            if plan.is_simple and not event.ended:
+                call.on_wait()
         else:
             status, text = plan.http_refusal
             stream.owner = _Refusal(status, text, hides_body=plan.hides_body)
@@ -256,7 +258,8 @@ class Link(asyncio.Protocol):
         intercepted = bool(engine.interceptors)
         plan = make_plan(head, engine.router, engine.starter, intercepted=intercepted)
         head.plan = plan
-        head.is_wanted_whole = plan.is_simple
+        # A head with a timeout is told at once: its clock runs while the body is awaited.
+        head.is_wanted_whole = plan.is_simple and plan.timeout is None
         return plan
 
     def _begin(self, stream: Stream, plan: Plan) -> Call:

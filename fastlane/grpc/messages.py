@@ -77,14 +77,16 @@ def too_large(size: int, limit: int) -> Abort:
 
 
 class Assembler:
-    """Cuts a request body into messages."""
+    """Cuts a request body into messages; `single` allows one, and refuses the next unread."""
 
-    __slots__ = ("_bytes", "_encoding", "_limit", "_wanted")
+    __slots__ = ("_bytes", "_encoding", "_limit", "_single", "_spent", "_wanted")
 
-    def __init__(self, encoding: bytes | None, limit: int | None) -> None:
+    def __init__(self, encoding: bytes | None, limit: int | None, *, single: bool = False) -> None:
         self._bytes = bytearray()
         self._encoding = encoding
         self._limit = limit
+        self._single = single
+        self._spent = False
         self._wanted = PREFIX_BYTES
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -116,6 +118,9 @@ class Assembler:
         return not self._bytes
 
     def _judge(self, held: bytearray, at: int) -> None:
+        if self._spent:
+            raise Abort(StatusCode.INTERNAL, "more than one request message")
+        self._spent = self._single
         flag = held[at]
         if flag > 1:
             raise Abort(StatusCode.INTERNAL, f"message flag {flag} is neither 0 nor 1")
@@ -140,4 +145,6 @@ class Assembler:
             raise Abort(StatusCode.RESOURCE_EXHAUSTED, details)
         if not unpacker.eof:
             raise Abort(StatusCode.INTERNAL, "a compressed message that is cut short")
+        if unpacker.unused_data:
+            raise Abort(StatusCode.INTERNAL, "a compressed message with bytes after its end")
         return plain

@@ -174,6 +174,8 @@ def _deferred(route: Route) -> Callable[[Call], None]:
     handler = route.handler
 
     def take(call: Call) -> None:
+        if call.is_late():
+            return
         try:
             handler(call)
         except Exception as error:  # noqa: BLE001 - it becomes the call's status

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import grpc
 
+from fastlane.grpc.status import Abort, StatusCode
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from fastlane.grpc.call import Call
     from fastlane.grpc.metadata import Metadata
-    from fastlane.grpc.status import Abort
 
     RawHandler = Callable[[bytes], Awaitable[bytes] | bytes]
     BatchHandler = Callable[[Sequence[Call]], Awaitable[Sequence[bytes | Abort]]]
@@ -48,6 +49,15 @@ class Route:
     def streams_requests(self) -> bool:
         """Whether the handler starts before the request has ended."""
         return self.kind in {Kind.CLIENT_STREAM, Kind.BIDI}
+
+    def parse(self, message: bytes) -> Any:
+        """Return the request that `message` holds; Abort when it holds none."""
+        if self.deserialize is None:
+            return message
+        try:
+            return self.deserialize(message)
+        except Exception as error:  # protobuf raises its own DecodeError, others anything
+            raise Abort(StatusCode.INTERNAL, "Exception deserializing request!") from error
 
 
 class HandlerCallDetails(NamedTuple):

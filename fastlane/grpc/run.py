@@ -47,12 +47,13 @@ def starter(route: Route | None) -> Start:
 
 async def _unary(call: Call, route: Route) -> None:
     context = Context(call, route)
-    message: bytes | None = call.message
+    message = call.message
     if not call.plan.is_simple:
-        message = await _only_message(call)
-        if message is None:
+        only = await _only_message(call)
+        if only is None:
             return
-    request = message if route.deserialize is None else _parse(route, message)
+        message = only
+    request = message if route.deserialize is None else route.parse(message)
     if route.is_blocking:
         response = await threads.unary(call, route, request, context)
     else:
@@ -79,12 +80,13 @@ async def _streaming(call: Call, route: Route) -> None:
     context = Context(call, route)
     argument: Any = _Requests(context)
     if route.kind is Kind.SERVER_STREAM:
-        message: bytes | None = call.message
+        message = call.message
         if not call.plan.is_simple:
-            message = await _only_message(call)
-            if message is None:
+            only = await _only_message(call)
+            if only is None:
                 return
-        argument = message if route.deserialize is None else _parse(route, message)
+            message = only
+        argument = route.parse(message)
     if route.is_blocking:
         await threads.streaming(call, route, argument, context)
     else:
@@ -196,15 +198,6 @@ async def _only_message(call: Call) -> bytes | None:
         call.fail(Abort(StatusCode.INTERNAL, "more than one request message"))
         return None
     return message
-
-
-def _parse(route: Route, message: bytes | None) -> Any:
-    if route.deserialize is None or message is None:
-        return message
-    try:
-        return route.deserialize(message)
-    except Exception as error:  # protobuf raises its own DecodeError, others anything
-        raise Abort(StatusCode.INTERNAL, "Exception deserializing request!") from error
 
 
 def _pack(route: Route, response: Any) -> bytes:

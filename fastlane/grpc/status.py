@@ -78,5 +78,7 @@ def tail(
 
 def percent_encode(message: str) -> bytes:
     """Return `message` as grpc-message wants it (gRPC over HTTP/2, Responses)."""
-    raw = message.encode("utf-8", "replace")[:_MESSAGE_BYTES]
+    raw = message[:_MESSAGE_BYTES].encode("utf-8", "replace")
+    if len(raw) > _MESSAGE_BYTES:
+        raw = raw[:_MESSAGE_BYTES].decode("utf-8", "ignore").encode()  # whole characters only
     return _PLAIN.sub(lambda match: b"%%%02X" % match[0][0], raw)

@@ -197,9 +197,13 @@ class Vitals:
             if now >= self._ends_at or (idle and now >= self.heard_at + options.max_idle):
                 self._link.drain()
             return
-        if now >= self._drain_at + options.keepalive_timeout and not core.drained:
+        if now >= self._drain_at + options.keepalive_timeout:
+            self._drain_at = math.inf
             core.finish_drain()
             self._link.touch()
-            self._drain_at = math.inf
         if now >= self._ends_at + options.max_age_grace:
+            self._ends_at = math.inf
             self._link.end_calls("the connection has reached its maximum age")
+            # What is no call yet, or no more, holds the connection open too: a request whose body
+            # never comes, an answer that the peer gives no window for.
+            self._link.abandon(ErrorCode.NO_ERROR, "max_age")

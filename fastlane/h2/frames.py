@@ -6,7 +6,7 @@ RFC 9113 sections 4.1 and 6. Nothing here knows of connections or streams.
 from __future__ import annotations
 
 import struct
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from typing import Final
 
 from fastlane.h2.errors import ConnectionFault, ErrorCode
@@ -37,16 +37,6 @@ class FrameType(IntEnum):
     CONTINUATION = 0x9
 
 
-class Flag(IntFlag):
-    """Frame flags; their meaning depends on the type."""
-
-    ACK = 0x1
-    END_STREAM = 0x1
-    END_HEADERS = 0x4
-    PADDED = 0x8
-    PRIORITY = 0x20
-
-
 class Setting(IntEnum):
     """Settings (RFC 9113 section 6.5.2)."""
 
@@ -58,7 +48,8 @@ class Setting(IntEnum):
     MAX_HEADER_LIST_SIZE = 0x6
 
 
-# Plain ints for the frame loop; see states.py for what an enum costs there.
+# Frame flags; their meaning depends on the type. Plain ints for the frame loop; see states.py for
+# what an enum costs there.
 ACK: Final = 0x1
 END_STREAM: Final = 0x1
 END_HEADERS: Final = 0x4

@@ -37,7 +37,8 @@ class Limits:
     """CONTINUATION frames of one block (CVE-2024-27316). A block within its limit needs two."""
 
     memo_blocks: int = 256
-    """Decoded field blocks remembered a connection. Proxies repeat one to a few dozen."""
+    """Decoded field blocks remembered a connection, in two generations of half as many. Proxies
+    repeat one to a few dozen."""
 
     memo_block_bytes: int = 2_048
     """The largest field block worth remembering: bounds the memo to about 2 MiB a connection."""
@@ -61,8 +62,13 @@ class Limits:
 
     nuisance_burst: int = 10_000
     """Frames that make us work and bring no data, at once: PING, SETTINGS, PRIORITY, RST_STREAM,
-    WINDOW_UPDATE, empty DATA, unknown types, refused streams. One costs about a microsecond.
+    WINDOW_UPDATE, empty DATA, unknown types, refused streams, request heads over their limit.
+    One costs about a microsecond.
     Each request earns back ten, as clients that measure bandwidth ping beside every burst."""
+
+    unaware_refusals: int = 4_096
+    """Streams over the limit that cost nothing until the peer has acknowledged our SETTINGS: what
+    it may send in one round trip, not knowing better. Who never acknowledges has these once."""
 
     nuisance_per_second: int = 1_000
     """The same, sustained: a tenth of a percent of a core."""
@@ -79,8 +85,8 @@ class Limits:
     slow store must not end the connections of its callers."""
 
     provoked_reset_burst: int = 100
-    """RST_STREAM that the peer's violations force out of us (CVE-2025-8671), at once: an honest
-    peer provokes none."""
+    """RST_STREAM that the peer's violations, malformed requests among them, force out of us
+    (CVE-2025-8671), at once: an honest peer provokes none."""
 
     provoked_reset_per_second: int = 1
     """The same, sustained."""

@@ -11,11 +11,10 @@ from fastlane.h2.frames import MAX_WINDOW, Setting
 class PeerSettings:
     """What the peer allows us; the RFC's defaults until it says otherwise."""
 
-    __slots__ = ("initial_window", "max_header_list")
+    __slots__ = ("initial_window",)
 
     def __init__(self) -> None:
         self.initial_window = 65_535
-        self.max_header_list: int | None = None
 
     def apply(self, payload: bytes) -> int:
         """Take over one SETTINGS payload in its order; returns how far every send window moves."""
@@ -34,10 +33,8 @@ class PeerSettings:
             # answer does not hold up the others.
             if not 16_384 <= value <= 16_777_215:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "frame size setting out of range")
-        elif key == Setting.ENABLE_PUSH:
-            if value > 1:
-                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "push setting is neither 0 nor 1")
-        elif key == Setting.MAX_HEADER_LIST_SIZE:
-            self.max_header_list = value
+        elif key == Setting.ENABLE_PUSH and value > 1:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "push setting is neither 0 nor 1")
         # HEADER_TABLE_SIZE is met by never using the table, MAX_CONCURRENT_STREAMS by never
-        # pushing; unknown settings are to be ignored.
+        # pushing. MAX_HEADER_LIST_SIZE is advice: whoever wants an answer without its trailers can
+        # drop them as well as we could. Unknown settings are to be ignored.

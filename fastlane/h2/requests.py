@@ -65,6 +65,7 @@ class Requests:
         outbound.hang_up = self.hang_up
         self._streams = outbound.streams
         self._most_streams = limits.concurrent_streams
+        self._excused = limits.unaware_refusals
         self._decoder = HeaderDecoder(limits)
         self._remembered = self._decoder.remembered
         self._nuisance = nuisance
@@ -131,15 +132,11 @@ class Requests:
         if stream_id != self.last_id + 2 and stream_id != 1:
             self._dead.note_gap(self.last_id, stream_id)
         self.last_id = stream_id
-        try:
-            head = self._decoder.remembered.get(block) or self._decoder.request(block)
-        except StreamFault as fault:
-            self._refuse(stream_id, fault.code)
-            return
+        head = self._remembered.get(block) or self._decoder.request(block)
         if self.final_id is not None and stream_id > self.final_id:
             self._dead.note_reset(stream_id)
-        elif len(self._streams) >= self._limits.concurrent_streams:
-            self._refuse(stream_id, ErrorCode.REFUSED_STREAM)
+        elif len(self._streams) >= self._most_streams:
+            self._refuse(stream_id)
         else:
             self._open(stream_id, head, ended)
 
@@ -153,8 +150,7 @@ class Requests:
         length = head.content_length
         if length is not None:
             if ended and length:
-                self._refuse(stream_id, ErrorCode.PROTOCOL_ERROR)
-                return
+                raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a body shorter than it was to be")
             stream.body_left = length
         self._streams[stream_id] = stream
         self.events.append(RequestReceived(stream, head, bool(ended)))
@@ -351,10 +347,12 @@ class Requests:
 
     def reject(self, stream_id: int, fault: StreamFault) -> None:
         """Answer a stream's violation; too many of them are an attack (CVE-2025-8671)."""
-        if not self._provoked_resets.spend(self.now, 0):
+        stream = self._streams.get(stream_id)
+        if stream is None and fault.code == ErrorCode.ENHANCE_YOUR_CALM:
+            self.nuisance()  # a head too long breaks our limit and no rule: proxies pass them on
+        elif not self._provoked_resets.spend(self.now, 0):
             reason = f"too many violations, the last: {fault.reason}"
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, reason)
-        stream = self._streams.get(stream_id)
         if stream is None:
             self._outbound.out.append(frames.rst_stream(stream_id, fault.code))
             self._dead.note_reset(stream_id)
@@ -380,11 +378,13 @@ class Requests:
         if not self._nuisance.spend(self.now, self._outbound.work):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many frames without data")
 
-    def _refuse(self, stream_id: int, code: ErrorCode) -> None:
-        """Reset a stream that never became one. Costs nothing before the peer knows our limits."""
-        if self.settings_known:
+    def _refuse(self, stream_id: int) -> None:
+        """Refuse a stream over the limit. The first cost nothing while the peer cannot know it."""
+        if self.settings_known or not self._excused:
             self.nuisance()
-        self._outbound.out.append(frames.rst_stream(stream_id, code))
+        else:
+            self._excused -= 1
+        self._outbound.out.append(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
         self._dead.note_reset(stream_id)
 
     def absent_state(self, stream_id: int) -> int:

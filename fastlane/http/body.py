@@ -135,11 +135,6 @@ class Body:
     # -- the connection's side ---------------------------------------------------------------
 
     @property
-    def is_complete(self) -> bool:
-        """Whether all of it has arrived."""
-        return self._ended
-
-    @property
     def failure(self) -> Refusal | None:
         """Why no more will come, if it broke off."""
         return self._failure

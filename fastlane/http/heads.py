@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fastlane.http.limits import Limits
 
 _LINE: Final = re.compile(b"(" + grammar.TOKEN + rb") ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])\r\n")
+_BARE_FEED: Final = re.compile(rb"(?<!\r)\n")
 _NEUTRAL_LINE: Final = b"GET / HTTP/1.1\r\n"
 _NOTHING: Final[frozenset[bytes]] = frozenset()
 _OPTIONS: Final = frozenset({b"close", b"keep-alive"})
@@ -122,6 +123,8 @@ def read_head(raw: bytes, *, scheme: bytes, limits: Limits) -> Head:
 
     `scheme` is the connection's. Raises `Refusal`.
     """
+    if raw.count(b"\n") != raw.count(b"\r\n"):
+        refuse_bare_feed(raw)
     line = _LINE.match(raw)
     if line is None:
         if b"HTTP/" not in raw[: raw.find(b"\r\n")]:
@@ -152,6 +155,20 @@ def read_head(raw: bytes, *, scheme: bytes, limits: Limits) -> Head:
         expects_continue=_expects_continue(special) and is_new,
         nominated=nominated - _OPTIONS if nominated else nominated,
     )
+
+
+def refuse_bare_feed(raw: bytes, searched: int = 0) -> None:
+    """Refuse a line feed without its CR in a head, whole or begun; none is before `searched`.
+
+    Said as soon as it is seen: a client that ends its lines so waits for an answer to a head that
+    never ends here.
+    """
+    bare = _BARE_FEED.search(raw, searched)
+    if bare is None:
+        return
+    if b"HTTP/" not in raw[: bare.start()]:
+        raise ForeignError
+    raise Refusal(400, "a line feed without its carriage return")
 
 
 def adopt_head(head: RequestHead, *, limits: Limits) -> Head:

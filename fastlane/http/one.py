@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastlane.http.chunks import ChunkReader, Phase
 from fastlane.http.errors import Refusal
-from fastlane.http.heads import Head, read_head
+from fastlane.http.heads import Head, read_head, refuse_bare_feed
 
 if TYPE_CHECKING:
     from fastlane.http.grammar import Fields
@@ -174,6 +174,7 @@ class Reader:
         stop = data.find(_END, max(at, self._searched), at + limit)
         if stop < 0:
             size = len(data) - at
+            refuse_bare_feed(data[at : at + limit], max(0, self._searched - at))
             self._searched = max(at, len(data) - 3)
             if size >= limit:
                 self._refuse_long(data, at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_g
 
 import fastlane
 from fastlane.h2 import frames
+from tests.fastlane.attacker import Attacker
 from tests.fastlane.calls import PATH, add, call, channel_to, code_of, echo
 from tests.fastlane.client import REQUEST, Client, read_frames
 from tests.waiting import wait_until
@@ -298,3 +300,43 @@ async def test_two_servers_share_a_port() -> None:
     assert second.add_insecure_port(f"127.0.0.1:{port}") == port
     await first.stop(None)
     await second.stop(None)
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+async def test_a_stream_that_cannot_be_parsed_is_internal_and_no_bug(
+    server: fastlane.Server, blocking: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(requests: Any, _context: Any) -> Any:
+        async for request in requests:
+            yield request
+
+    def plain(requests: Any, _context: Any) -> Any:
+        yield from requests
+
+    chosen: Any = plain if blocking else handler
+    parse = health_pb2.HealthCheckRequest.FromString
+    add(server, grpc.stream_stream_rpc_method_handler(chosen, request_deserializer=parse))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with channel_to(port) as channel:
+        asked = channel.stream_stream(PATH)(iter([b"\xff" * 9]), timeout=10)
+        with pytest.raises(aio.AioRpcError) as caught:
+            await asked.read()
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert caught.value.details() == "Exception deserializing request!"
+    assert not caplog.records
+
+
+async def test_a_second_message_of_a_unary_call_is_not_inflated(server: fastlane.Server) -> None:
+    add(server, grpc.unary_unary_rpc_method_handler(echo))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    bomb = gzip.compress(bytes(6_000_000))  # inflated, it would be over the limit
+
+    def ask() -> bytes | None:
+        with Attacker(port) as peer:
+            peer.send(peer.headers(1, (*REQUEST, (b"grpc-encoding", b"gzip"))))
+            peer.send(peer.data(1, bytes(5) + b"\x01" + len(bomb).to_bytes(4, "big") + bomb))
+            return peer.status(1)
+
+    assert await asyncio.to_thread(ask) == b"13"

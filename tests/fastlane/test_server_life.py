@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 
 import fastlane
 from fastlane.h2 import frames
+from fastlane.h2.frames import Setting
+from tests.fastlane.attacker import Attacker
 from tests.fastlane.calls import PATH, add, channel_to, code_of, echo
-from tests.fastlane.client import Client
+from tests.fastlane.client import REQUEST, Client
 from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastlane.grpc.call import Call
 
 # -- its life -------------------------------------------------------------------------------------
 
@@ -75,6 +82,33 @@ async def test_an_old_connection_is_replaced_without_losing_a_call() -> None:
         while len(peers) < 3:
             assert await method(b"x", timeout=10) == b"x"
             await asyncio.sleep(0.001)
+    await server.stop(None)
+
+
+@pytest.mark.parametrize("story", ["a head without a body", "a refusal", "no window"])
+async def test_an_old_connection_is_closed_though_a_stream_is_stuck(story: str) -> None:
+    options = [("grpc.max_connection_age_ms", 100), ("grpc.max_connection_age_grace_ms", 50)]
+    server = fastlane.server(options=options)
+    add(server, grpc.unary_unary_rpc_method_handler(echo))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+
+    def is_closed() -> bool:
+        with Attacker(port, patience=5) as peer:
+            message = bytes(5)
+            if story == "no window":
+                peer.send(frames.settings({Setting.INITIAL_WINDOW_SIZE: 0}))
+                peer.send(peer.headers(1) + peer.data(1, message, end=True))
+            elif story == "a refusal":
+                peer.send(peer.headers(1, (*REQUEST[:4], (b"content-type", b"text/plain"))))
+            else:
+                for stream_id in (1, 3):  # the server knows the head of the third
+                    peer.send(peer.headers(stream_id) + peer.data(stream_id, message, end=True))
+                peer.send(peer.headers(5))
+            peer.read()
+            return peer.closed
+
+    assert await asyncio.to_thread(is_closed)
     await server.stop(None)
 
 
@@ -153,3 +187,93 @@ def test_options_are_read_and_wrong_ones_named() -> None:
     with pytest.raises(ValueError, match=r"grpc\.keepalive_time_ms"):
         fastlane.server(options=[("grpc.keepalive_time_ms", "soon")])
     fastlane.server(options=[("grpc.unknown", "ignored")])
+
+
+# -- its clocks -----------------------------------------------------------------------------------
+
+
+def timed(timeout: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the fields of a call with this grpc-timeout."""
+    return (*REQUEST, (b"grpc-timeout", timeout))
+
+
+def serve_as(server: fastlane.Server, way: str, calls: list[str]) -> None:
+    """Serve PATH with a handler of this kind, which notes that it ran."""
+
+    async def coroutine(_request: Any, _context: Any = None) -> bytes:
+        calls.append(way)
+        return b""
+
+    async def stream(_request: Any, _context: Any) -> Any:
+        calls.append(way)
+        yield b""
+
+    async def batch(asked: Sequence[Call]) -> list[bytes]:
+        calls.append(way)
+        return [b""] * len(asked)
+
+    def deferred(asked: Call) -> None:
+        calls.append(way)
+        asked.respond(b"")
+
+    if way == "raw":
+        server.add_raw_unary(PATH, coroutine)
+    elif way == "batch":
+        server.add_batch_unary(PATH, batch)
+    elif way == "deferred":
+        server.add_deferred_unary(PATH, deferred)
+    elif way == "unary":
+        add(server, grpc.unary_unary_rpc_method_handler(coroutine))
+    elif way == "to stream":
+        add(server, grpc.unary_stream_rpc_method_handler(stream))
+    else:
+        add(server, grpc.stream_stream_rpc_method_handler(stream))
+
+
+WAYS = ["unary", "to stream", "raw", "batch", "deferred"]
+
+
+@pytest.mark.parametrize("way", [*WAYS, "both"])
+async def test_a_call_without_time_left_reaches_no_handler(
+    server: fastlane.Server, way: str
+) -> None:
+    calls: list[str] = []
+    serve_as(server, way, calls)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+
+    def ask() -> list[bytes | None]:
+        with Attacker(port) as peer:
+            found = []
+            for stream_id in (1, 3, 5):  # the server knows the head of the later ones
+                head = peer.headers(stream_id, timed(b"0n"))
+                peer.send(head + peer.data(stream_id, bytes(5), end=True))
+                found.append(peer.status(stream_id))
+            return found
+
+    assert await asyncio.to_thread(ask) == [b"4", b"4", b"4"]
+    assert calls == []
+
+
+@pytest.mark.parametrize("sent", [b"", bytes(3)])
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_deadline_ends_a_call_whose_message_does_not_come(
+    server: fastlane.Server, way: str, sent: bytes
+) -> None:
+    calls: list[str] = []
+    serve_as(server, way, calls)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+
+    def ask() -> list[bytes | None]:
+        with Attacker(port) as peer:
+            found = []
+            for stream_id in (1, 3, 5):  # the server knows the head of the later ones
+                peer.send(peer.headers(stream_id, timed(b"20m")))
+                if sent:
+                    peer.send(peer.data(stream_id, sent))
+                found.append(peer.status(stream_id))
+            return found
+
+    assert await asyncio.to_thread(ask) == [b"4", b"4", b"4"]
+    assert calls == []

@@ -185,6 +185,38 @@ async def test_an_unknown_path(rig: Rig) -> None:
     assert (await rig.ask("/nope")).status == 404
 
 
+async def raw_status(line: bytes) -> bytes:
+    """Return the status that a server with `/healthz` and `/debug/*` gives to a request line."""
+    server = HttpServer({"/healthz": Route(handler=echo), "/debug/*": Route(handler=echo)})
+    port = await server.start(Listen(variable="PORT"))
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(line + b" HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    await writer.wait_closed()
+    await server.close()
+    return answer[9:12]
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (b"/healthz", b"200"),
+        (b"/%68ealthz?a=//[", b"200"),
+        (b"http://h/healthz", b"200"),
+        (b"//[", b"404"),
+        (b"//x/healthz", b"404"),
+        (b"//x/debug/a", b"404"),
+        (b"/healthz;a", b"404"),
+        (b"/x:y/healthz", b"404"),
+        (b"/healthz#a", b"400"),
+        (b"healthz", b"400"),
+    ],
+)
+async def test_only_a_plain_path_finds_its_page(target: bytes, status: bytes) -> None:
+    assert await raw_status(b"GET " + target) == status
+
+
 async def test_our_errors_have_their_http_codes(rig: Rig) -> None:
     reply = await rig.ask("/away")
     assert reply.status == 503

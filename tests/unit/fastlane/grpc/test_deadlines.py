@@ -55,6 +55,26 @@ async def test_a_deadline_that_has_passed_expires_at_once() -> None:
     await wait_until(lambda: story == ["past"], description="it has expired")
 
 
+async def test_calls_that_end_in_time_leave_nothing_behind() -> None:
+    loop = asyncio.get_running_loop()
+    deadlines = Deadlines(loop)
+    story: list[str] = []
+    soon = loop.time() + 0.05
+    first, second = Expiring(story, "first"), Expiring(story, "second")
+    deadlines.add(first, soon)
+    deadlines.discard(first, soon)
+    deadlines.add(second, soon)
+    for number in range(2_000):
+        passing = Expiring(story, "never")
+        deadlines.add(passing, soon + 100 + number)
+        deadlines.discard(passing, soon + 100 + number)
+    assert len(deadlines._slots) < 100
+    assert len(deadlines._order) == len(deadlines._slots)
+    await wait_until(lambda: bool(story), description="one has expired")
+    assert story == ["second"]
+    deadlines.close()
+
+
 async def test_closing_stops_the_timer() -> None:
     loop = asyncio.get_running_loop()
     deadlines = Deadlines(loop)

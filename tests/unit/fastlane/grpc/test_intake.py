@@ -14,12 +14,12 @@ from fastlane.h2.frames import FrameType
 from tests.fastlane.client import Pair
 
 
-def made(limit: int | None = None) -> tuple[Pair, Intake]:
+def made(limit: int | None = None, *, single: bool = False) -> tuple[Pair, Intake]:
     """Return an intake of an open stream."""
     pair = Pair()
     (event,) = pair.send(pair.headers(1))
     assert isinstance(event, RequestReceived)
-    return pair, Intake(pair.server, event.stream, None, limit)
+    return pair, Intake(pair.server, event.stream, None, limit, single=single)
 
 
 def deliver(pair: Pair, intake: Intake, body: bytes, *, ended: bool = False) -> None:
@@ -90,7 +90,7 @@ async def test_reading_lets_the_peer_go_on() -> None:
     ],
 )
 def test_a_unary_request_is_exactly_one_message(body: bytes, message: str) -> None:
-    pair, intake = made()
+    pair, intake = made(single=True)
 
     def take() -> None:
         deliver(pair, intake, body, ended=True)
@@ -101,7 +101,7 @@ def test_a_unary_request_is_exactly_one_message(body: bytes, message: str) -> No
 
 
 def test_the_only_message_is_taken_once_complete() -> None:
-    pair, intake = made()
+    pair, intake = made(single=True)
     deliver(pair, intake, prefixed(b"abc"))
     assert intake.take_only() is None
     intake.feed(b"", ended=True)

@@ -56,6 +56,8 @@ def packed(body: bytes) -> bytes:
         ("identity", b"identity", packed(b"x"), grpc.StatusCode.INTERNAL),
         ("garbage", b"gzip", packed(b"garbage"), grpc.StatusCode.INTERNAL),
         ("cut short", b"gzip", packed(gzip.compress(b"abc")[:-9]), grpc.StatusCode.INTERNAL),
+        ("more behind", b"gzip", packed(gzip.compress(b"abc") + b"x"), grpc.StatusCode.INTERNAL),
+        ("another", b"gzip", packed(gzip.compress(b"abc") * 2), grpc.StatusCode.INTERNAL),
         ("a bomb", b"gzip", packed(gzip.compress(bytes(10**5))[:100]), None),
         ("a deflate bomb", b"deflate", packed(zlib.compress(bytes(10**4))), None),
     ],
@@ -72,6 +74,20 @@ def test_the_largest_allowed_message_passes_plain_and_compressed() -> None:
     message = bytes(100)
     assert list(Assembler(None, 100).feed(messages.prefixed(message))) == [message]
     assert list(Assembler(b"gzip", 100).feed(messages.compressed(message, b"gzip"))) == [message]
+
+
+@pytest.mark.parametrize("second", [packed(b"garbage"), packed(b"garbage")[:5]])
+def test_a_second_message_is_refused_before_it_is_inflated_or_complete(second: bytes) -> None:
+    assembler = Assembler(b"gzip", None, single=True)
+    with pytest.raises(Abort, match="more than one"):
+        list(assembler.feed(packed(gzip.compress(b"first")) + second))
+
+
+def test_an_only_message_may_come_in_pieces() -> None:
+    assembler = Assembler(None, None, single=True)
+    wire = messages.prefixed(b"first")
+    received = [one for byte in wire for one in assembler.feed(bytes([byte]))]
+    assert received == [b"first"]
 
 
 def test_encodings_are_named_as_on_the_wire() -> None:

@@ -30,6 +30,11 @@ def test_a_long_message_is_cut_to_fit_a_field_list() -> None:
     assert len(status.percent_encode("\u263a" * 10_000)) <= 6_000
 
 
+def test_a_long_message_is_cut_between_characters() -> None:
+    encoded = status.percent_encode("a" + "\u263a" * 10_000).decode("ascii")
+    assert urllib.parse.unquote(encoded, errors="strict") == "a" + "\u263a" * 666
+
+
 def test_a_plain_success_is_a_constant() -> None:
     assert status.tail(grpc.StatusCode.OK) is status.OK_TAIL.block
     assert status.head(None) is status.OK_HEAD.block

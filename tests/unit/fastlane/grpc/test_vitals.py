@@ -34,6 +34,7 @@ class Loop:
     def __init__(self) -> None:
         self.now = 0.0
         self.timers: list[Timer] = []
+        self.fired = 0
 
     def time(self) -> float:
         """Return the time."""
@@ -54,6 +55,7 @@ class Loop:
             first = min(due, key=lambda one: one.at)
             self.timers.remove(first)
             self.now = max(self.now, first.at)
+            self.fired += 1
             first.callback()
         self.now = end
 
@@ -208,6 +210,26 @@ def test_an_old_connection_is_drained_and_then_ended() -> None:
     assert link.story == ["drained"]
     loop.advance(80)
     assert "ended: the connection has reached its maximum age" in link.story
+
+
+def test_an_old_connection_is_closed_once_whatever_is_still_open() -> None:
+    _vitals, link, loop = made(max_age=100, max_age_grace=50, keepalive_time=10**6)
+    loop.advance(1_000)
+    assert link.story[0] == "drained"
+    assert link.story[1:] == [
+        "ended: the connection has reached its maximum age",
+        "NO_ERROR max_age",
+    ]
+    assert loop.fired < 10, "the process may sleep"
+
+
+def test_a_drained_connection_that_lingers_lets_the_process_sleep() -> None:
+    _vitals, link, loop = made(max_idle=30, keepalive_time=10**6)
+    loop.advance(31)
+    assert link.story == ["drained"]
+    link.core.finish_drain()
+    loop.advance(1_000)
+    assert loop.fired < 10
 
 
 def test_an_idle_connection_is_drained() -> None:

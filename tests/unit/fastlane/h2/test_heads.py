@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fastlane.h2 import heads
 from fastlane.h2.errors import ErrorCode, StreamFault
 from fastlane.h2.heads import read_request, read_trailers
 
@@ -81,6 +82,16 @@ def test_the_allowed_neighbours_are_taken(fields: list[Field]) -> None:
 def test_content_length_is_read() -> None:
     assert read_request([*GET, (b"content-length", b"7")]).content_length == 7
     assert read_request(GET).content_length is None
+
+
+@pytest.mark.parametrize(("name", "value"), [(15_800, 1), (1, 15_800), (100, 100)])
+def test_a_long_field_is_not_kept_beyond_its_request(name: int, value: int) -> None:
+    """The memory is everybody's: 4,096 names of 16 KB would be 70 MB that never come back."""
+    read_request(GET)
+    kept = heads._classify_often.cache_info().currsize
+    for number in range(3):
+        read_request([*GET, (b"%d" % number + b"n" * name, b"v" * value)])
+    assert heads._classify_often.cache_info().currsize == kept
 
 
 def test_trailers_hold_no_pseudo_fields() -> None:

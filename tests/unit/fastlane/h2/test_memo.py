@@ -13,6 +13,11 @@ from fastlane.h2.memo import HeaderDecoder
 from tests.fastlane.client import REQUEST
 
 
+def remembered(decoder: HeaderDecoder) -> set[bytes]:
+    """Return the blocks of both generations."""
+    return {*decoder.remembered, *decoder._old}
+
+
 def test_a_repeated_block_is_not_decoded_again() -> None:
     decoder = HeaderDecoder(Limits())
     encoder = hpack.Encoder()
@@ -25,7 +30,7 @@ def test_a_repeated_block_is_not_decoded_again() -> None:
 def test_a_block_that_inserts_is_not_remembered() -> None:
     decoder = HeaderDecoder(Limits())
     decoder.request(hpack.Encoder().encode(REQUEST))
-    assert not decoder.remembered
+    assert not remembered(decoder)
 
 
 def test_an_insertion_forgets_every_block() -> None:
@@ -64,9 +69,41 @@ def test_the_memo_is_bounded_in_number_and_size() -> None:
     for value in (b"1", b"2", b"3"):
         fields = [(*field, True) for field in (*REQUEST, (b"x", value))]
         decoder.request(encoder.encode(fields))
-    assert len(decoder.remembered) == 2
+    kept = remembered(decoder)
+    assert len(kept) == 2
     decoder.request(encoder.encode([(*field, True) for field in (*REQUEST, (b"x", b"~" * 200))]))
-    assert len(decoder.remembered) == 2
+    assert remembered(decoder) == kept
+
+
+def numbered(number: int) -> bytes:
+    """Return a block that changes no table, and is like no other."""
+    fields = (*REQUEST, (b"x", b"%d" % number))
+    block: bytes = hpack.Encoder().encode([(*field, True) for field in fields])
+    return block
+
+
+def test_a_block_that_is_asked_for_again_and_again_stays() -> None:
+    decoder = HeaderDecoder(Limits(memo_blocks=8))
+    first = decoder.request(numbered(0))
+    for number in range(1, 100):
+        decoder.request(numbered(number))
+        assert decoder.request(numbered(0)) is first
+        assert len(remembered(decoder)) <= 8
+
+
+def test_a_change_of_the_table_forgets_what_is_of_the_old_generation_too() -> None:
+    decoder = HeaderDecoder(Limits(memo_blocks=4))
+    encoder = hpack.Encoder()
+    decoder.request(encoder.encode(REQUEST))
+    block = encoder.encode(REQUEST)  # refers to the table
+    decoder.request(block)
+    for number in range(2):
+        decoder.request(numbered(number))
+    assert block in remembered(decoder)
+    assert block not in decoder.remembered
+    decoder.request(encoder.encode((*REQUEST, (b"x-new", b"1"))))
+    with pytest.raises(StreamFault):
+        decoder.request(block)
 
 
 def test_a_malformed_block_is_refused_every_time() -> None:

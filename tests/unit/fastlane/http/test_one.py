@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlane.http import Head, Limits, Refusal
+from fastlane.http.errors import ForeignError
 from fastlane.http.one import BodyEnded, HeadMemo, Reader, State
 
 LIMITS = Limits()
@@ -102,6 +103,28 @@ def test_endless_heads_are_refused_before_they_end(data: bytes, status: int) -> 
     with pytest.raises(Refusal) as caught:
         run(make(), *(data[at : at + 100] for at in range(0, len(data), 100)))
     assert caught.value.status == status
+
+
+BARE = [
+    b"GET / HTTP/1.1\nHost: a\n\n",
+    b"GET / HTTP/1.1\r\nHost: a\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\n\n",
+    b"GET / HTTP/1.1\r\nX: a\nHost: a\r\n\r\n",
+    b"\r\nGET / HTTP/1.1\n",
+]
+
+
+@pytest.mark.parametrize("size", [1, 1_000], ids=["byte by byte", "whole"])
+@pytest.mark.parametrize("data", BARE)
+def test_a_bare_line_feed_is_refused_as_soon_as_it_is_seen(data: bytes, size: int) -> None:
+    with pytest.raises(Refusal, match="line feed") as caught:
+        run(make(), *(data[at : at + size] for at in range(0, len(data), size)))
+    assert caught.value.status == 400
+
+
+def test_lines_that_are_no_http_are_not_answered() -> None:
+    with pytest.raises(ForeignError):
+        run(make(), b"EHLO example.org\n")
 
 
 def test_a_head_of_the_limit_is_taken_and_one_more_byte_is_not() -> None:
