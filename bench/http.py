@@ -22,16 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import psutil
 import uvloop
 from aiohttp import web
 
+from bench.servers import Announced
 from fastlane.http import Prepared, Request, Response, Server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-_ROOT: Final = Path(__file__).parents[1]
 _ROUNDS: Final = 3
 _HEADERS: Final = tuple(
     (f"x-header-{number:02}".encode(), b"some value of a usual length") for number in range(12)
@@ -197,34 +196,7 @@ LOADS: Final = (
 )
 
 
-class Running:
-    """A server process and how much CPU it has used."""
-
-    def __init__(self, kind: str) -> None:
-        self._popen = subprocess.Popen(
-            [sys.executable, "-m", "bench.http", "--serve", kind],
-            cwd=_ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        if self._popen.stdout is None:
-            raise RuntimeError("no pipe")
-        self.port = int(self._popen.stdout.readline())
-        self._process = psutil.Process(self._popen.pid)
-
-    @property
-    def cpu_seconds(self) -> float:
-        """User and system time so far."""
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
-
-    def stop(self) -> None:
-        """End the process."""
-        self._popen.terminate()
-        self._popen.wait(10)
-
-
-def measure(server: Running, load: Load, seconds: int) -> Figure:
+def measure(server: Announced, load: Load, seconds: int) -> Figure:
     """Run the client once."""
     with tempfile.TemporaryDirectory() as folder:
         script, body = Path(folder, "load.lua"), Path(folder, "body")
@@ -250,7 +222,9 @@ def measure(server: Running, load: Load, seconds: int) -> Figure:
 
 def run(seconds: int) -> dict[tuple[str, str], Figure]:
     """Measure every load on every server of its kinds."""
-    servers = {kind: Running(kind) for kind in ("fastlane", "aiohttp", "bare")}
+    servers = {
+        kind: Announced("bench.http", "--serve", kind) for kind in ("fastlane", "aiohttp", "bare")
+    }
     best: dict[tuple[str, str], Figure] = {}
     try:
         for _ in range(_ROUNDS):

@@ -138,12 +138,12 @@ def measure(
     for key, value in CLIENT:
         request.descriptors.add().entries.add(key=key, value=value)
     used = tokens_used(client)
-    before = (cpu_us(server.process), cpu_us(store), script_calls(client))
+    before = (cpu_us(server.process), cpu_us(store), store_alone.script_calls(client))
     done = load.run(
         server.port, METHOD, request.SerializeToString(),
         calls=calls, streams=shape.streams, connections=shape.connections,
     )  # fmt: skip
-    after = (cpu_us(server.process), cpu_us(store), script_calls(client))
+    after = (cpu_us(server.process), cpu_us(store), store_alone.script_calls(client))
     service_us, redis_us, scripts = (b - a for a, b in zip(before, after, strict=True))
     flowed_back = (done.seconds + 5) * LIMIT.requests_per_unit / LIMIT.unit.seconds
     charged = tokens_used(client) - used
@@ -167,14 +167,6 @@ def cpu_us(process: psutil.Process) -> float:
     """Return the CPU time of a process so far, user and system, in microseconds."""
     times = process.cpu_times()
     return (times.user + times.system) * 1e6
-
-
-def script_calls(client: redis.Redis) -> int:
-    """Return how many scripts the server has run."""
-    stats = client.info("commandstats")
-    return sum(
-        stats[name]["calls"] for name in ("cmdstat_evalsha", "cmdstat_eval") if name in stats
-    )
 
 
 def report(measured: dict[str, dict[str, list[Figures]]]) -> None:

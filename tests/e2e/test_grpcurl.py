@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests import golang
 from tests.integration.ratelimit_service.limiter import running
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.conformance,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(not shutil.which("go"), reason="Go builds grpcurl: apt install golang-go"),
+    pytest.mark.skipif(not golang.has_go(), reason="Go builds grpcurl: apt install golang-go"),
 ]
 
 GRPCURL: Final = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3"
@@ -31,12 +30,10 @@ SERVICE: Final = "envoy.service.ratelimit.v3.RateLimitService"
 @pytest.fixture(scope="module")
 def grpcurl(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Build the program and return what runs it."""
-    folder = tmp_path_factory.mktemp("grpcurl")
-    environ = {**os.environ, "GOBIN": str(folder), "GOFLAGS": "-buildvcs=false"}
-    subprocess.run(["go", "install", GRPCURL], env=environ, check=True, timeout=500)  # noqa: S607  whichever Go there is
+    program = golang.install(GRPCURL, tmp_path_factory.mktemp("grpcurl"))
 
     def run(*arguments: str) -> str:
-        command = [str(folder / "grpcurl"), "-plaintext", *arguments]
+        command = [str(program), "-plaintext", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout

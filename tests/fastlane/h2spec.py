@@ -63,11 +63,6 @@ class Shape(Enum):
     GRPC = "grpc"
 
 
-def has_go() -> bool:
-    """Whether the suite can be built here."""
-    return shutil.which("go") is not None
-
-
 def build(shape: Shape, folder: Path) -> Path:
     """Build the suite into `folder` and return the program."""
     source = folder / f"h2spec-{shape.value}"

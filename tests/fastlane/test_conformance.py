@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import golang
 from tests.fastlane import h2spec
 from tests.fastlane.processes import interop_server
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.conformance,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(not h2spec.has_go(), reason="Go builds h2spec: apt install golang-go"),
+    pytest.mark.skipif(not golang.has_go(), reason="Go builds h2spec: apt install golang-go"),
 ]
 
 

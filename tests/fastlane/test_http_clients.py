@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fastlane.http import Request, Response, Server
+from tests import golang
 from tests.fastlane import certificates, h2spec
 from tests.fastlane.processes import ROOT
 
@@ -140,7 +141,7 @@ def test_wrk(port: int) -> None:
 
 @pytest.mark.conformance
 @pytest.mark.timeout(600)
-@pytest.mark.skipif(not h2spec.has_go(), reason="Go builds h2spec: apt install golang-go")
+@pytest.mark.skipif(not golang.has_go(), reason="Go builds h2spec: apt install golang-go")
 def test_every_case_of_h2spec_passes(tmp_path: Path) -> None:
     program = h2spec.build(h2spec.Shape.BARE, tmp_path)
     with process() as own:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.fastlane import h2spec
+from tests import golang
 from tests.fastlane.processes import interop_server
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.conformance,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(not h2spec.has_go(), reason="Go builds the client: apt install golang-go"),
+    pytest.mark.skipif(not golang.has_go(), reason="Go builds the client: apt install golang-go"),
 ]
 
 CLIENT: Final = "google.golang.org/grpc/interop/client@v1.85.0"
@@ -49,18 +48,7 @@ CASES: Final = [
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the client and return the program."""
-    folder = tmp_path_factory.mktemp("interop")
-    environment = {**os.environ, "GOBIN": str(folder), "GOFLAGS": "-buildvcs=false"}
-    done = subprocess.run(
-        ["go", "install", CLIENT],  # noqa: S607 - whichever Go the machine has
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return folder / "client"
+    return golang.install(CLIENT, tmp_path_factory.mktemp("interop"))
 
 
 @pytest.fixture(scope="module")
