@@ -27,6 +27,7 @@ from bench import load
 from bench import store as store_alone
 from bench.servers import (
     Server,
+    cpu_seconds,
     started_reference,
     started_sluice,
     started_unbatched,
@@ -165,8 +166,7 @@ def tokens_used(client: redis.Redis) -> int:
 
 def cpu_us(process: psutil.Process) -> float:
     """Return the CPU time of a process so far, user and system, in microseconds."""
-    times = process.cpu_times()
-    return (times.user + times.system) * 1e6
+    return cpu_seconds(process) * 1e6
 
 
 def report(measured: dict[str, dict[str, list[Figures]]]) -> None:
