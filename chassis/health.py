@@ -36,10 +36,14 @@ _UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One check's answer: is the part usable, and a sentence about it (`ok` when all is well)."""
+    """One check's answer: is the part usable, and a sentence about it (`ok` when all is well).
+
+    `serves`: it is not, and callers should still come: what they get is better than nothing.
+    """
 
     ok: bool
     detail: str = "ok"
+    serves: bool = False
 
 
 class Health:
@@ -78,6 +82,11 @@ class Health:
         """Whether a request that comes now would be served."""
         return all(verdict.ok for verdict in self.verdicts().values())
 
+    @property
+    def serving(self) -> bool:
+        """Whether callers should come: what grpc.health.v1 tells them."""
+        return all(verdict.ok or verdict.serves for verdict in self.verdicts().values())
+
     async def open(self) -> None:
         """Begin to say what the checks say: from now on the process serves, or says why not.
 
@@ -104,7 +113,7 @@ class Health:
 
     def refresh(self, *, always: bool = False) -> None:
         """Look at the checks now instead of at the next look."""
-        serving = self.ready
+        serving = self.serving
         if serving != self._serving or always:
             if serving != self._serving:
                 log.info("health changed", serving=serving, **self._troubles())
@@ -115,7 +124,7 @@ class Health:
     def status_of(self, service: str) -> health_pb2.HealthCheckResponse.ServingStatus:
         """Return the status of one service now; SERVICE_UNKNOWN if it is not ours.
 
-        It looks, so that it never says less than `/readyz`, which looks too.
+        It looks, so that it is never behind `/readyz`, which looks too.
         """
         if service not in self.services:
             return _UNKNOWN

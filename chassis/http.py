@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote
 
 from chassis.errors import SluiceError
-from chassis.listen import Listen, ListenError, check
+from chassis.listen import Listen, ListenError, SocketFile, check
 from chassis.log import get_logger
 from chassis.status import BUG_MESSAGE, code_of
 from fastlane import http
@@ -106,6 +106,7 @@ class HttpServer:
         )
         self._limits = limits
         self._server: http.Server | None = None
+        self._socket_file: SocketFile | None = None
 
     async def start(self, listen: Listen) -> int:
         """Bind and serve; returns the port. ListenError when the address cannot be had."""
@@ -113,9 +114,13 @@ class HttpServer:
         server = http.Server(self._serve, limits=self._limits, reuse_port=listen.reuse_port)
         try:
             port = server.add(str(listen))
+            if listen.socket_path:
+                self._socket_file = SocketFile(listen)
             await server.start()
         except (RuntimeError, OSError) as error:
             await server.stop()
+            if self._socket_file is not None:
+                self._socket_file.remove()
             # Taken between the check and now, or refused for a reason the check does not know.
             raise ListenError(
                 f"{listen} cannot be listened on ({error}); set {listen.variable} to a free one"
@@ -126,9 +131,13 @@ class HttpServer:
 
     async def close(self) -> None:
         """Stop listening and close every connection."""
-        if self._server is not None:
-            server, self._server = self._server, None
-            await server.stop(STOP_SECONDS)
+        try:
+            if self._server is not None:
+                server, self._server = self._server, None
+                await server.stop(STOP_SECONDS)
+        finally:
+            if self._socket_file is not None:
+                self._socket_file.remove()
 
     def _find(self, path: str) -> Route | None:
         route = self._exact.get(path)

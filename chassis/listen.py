@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
+import re
 import socket
 import stat
 from dataclasses import dataclass
@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from chassis.errors import OperatorError
+
+# sockaddr_un has 108 bytes on Linux, the last of them NUL.
+_LONGEST_SOCKET_PATH = 107
 
 
 class ListenError(OperatorError):
@@ -24,18 +27,57 @@ class Listen:
 
     `variable` is the environment variable that sets the port, for the error message.
     `reuse_port` lets several processes share the port (SO_REUSEPORT), the kernel spreads clients.
+    `socket_mode` are the socket file's permissions (None: what the umask leaves); who may write to
+    it may connect.
     """
 
     host: str = "127.0.0.1"
     port: int = 0
     variable: str = "PORT"
     socket_path: str = ""
+    socket_mode: int | None = None
     reuse_port: bool = False
 
     def __str__(self) -> str:
         if self.socket_path:
             return f"unix:{self.socket_path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class SocketFile:
+    """The file of a Unix socket that is ours, from when it is bound until nobody listens on it."""
+
+    def __init__(self, listen: Listen) -> None:
+        self._path = Path(listen.socket_path)
+        if listen.socket_mode is not None:
+            self._path.chmod(listen.socket_mode)
+        self._identity = self._look()
+
+    def remove(self) -> None:
+        """Remove the file, unless it is gone, or a successor's."""
+        if self._identity is not None and self._look() == self._identity:
+            self._path.unlink(missing_ok=True)
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.lstat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Read `host:port`, `[::1]:port` or, for every address of this machine, `:port`, as Go does.
+
+    ValueError with the second half of a sentence.
+    """
+    host, colon, port = address.strip().rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
+        raise ValueError("is not an address; write host:port, or :port for every address")
+    if ":" in bare and not host.startswith("["):
+        raise ValueError("has an IPv6 address without brackets; write [::1]:port")
+    return bare or "0.0.0.0", int(port)  # noqa: S104  what it says
 
 
 def check(listen: Listen) -> None:
@@ -103,6 +145,11 @@ def _explain(listen: Listen, error: OSError) -> ListenError:
 
 def _check_socket(listen: Listen) -> None:
     path = Path(listen.socket_path)
+    if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
+        raise ListenError(
+            f"the socket {path} has a longer path than the system takes; "
+            f"set {listen.variable} to one of at most {_LONGEST_SOCKET_PATH} bytes"
+        )
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise ListenError(
             f"the socket {path} cannot be made in {path.parent}; create that folder and let this "
@@ -118,11 +165,12 @@ def _check_socket(listen: Listen) -> None:
         probe.settimeout(1)
         try:
             probe.connect(str(path))
-        except OSError:
-            # Nobody answers: left behind by a process that was killed.
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+        except (ConnectionRefusedError, FileNotFoundError):
+            # Nobody listens: left behind by a process that was killed.
+            path.unlink(missing_ok=True)
             return
+        except OSError:
+            pass  # somebody does, who is busy, or does not let this user in
     raise ListenError(
         f"the socket {path} is in use; end the process that has it, "
         f"or set {listen.variable} to another path"

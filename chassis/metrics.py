@@ -23,6 +23,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from prometheus_client.registry import Collector
+    from prometheus_client.samples import Sample
+
     from chassis.build import Build
 
     Number = int | float
@@ -74,9 +77,21 @@ class Metrics:
             self._claim(name), [_observe(read)], unit=unit, description=description
         )
 
+    def add(self, collector: Collector) -> None:
+        """Expose what a collector of prometheus_client's own has, under its own names."""
+        self._registry.register(collector)
+
     def render(self) -> bytes:
         """Read everything now and return it in Prometheus's text format."""
         return generate_latest(self._registry)
+
+    def numbers(self) -> dict[str, float]:
+        """Read everything now and return it by name and labels, as Prometheus writes them."""
+        return {
+            _name(sample): sample.value
+            for family in self._registry.collect()
+            for sample in family.samples
+        }
 
     def _claim(self, name: str) -> str:
         full = _PREFIX + name.removeprefix(_PREFIX)
@@ -85,6 +100,11 @@ class Metrics:
             raise ValueError(f"the metric {full} exists already")
         self._names.add(full)
         return full
+
+
+def _name(sample: Sample) -> str:
+    labels = ",".join(f'{key}="{value}"' for key, value in sample.labels.items())
+    return f"{sample.name}{{{labels}}}" if labels else sample.name
 
 
 def _observe(

@@ -3,6 +3,7 @@
 /healthz   200 while the process lives and its loop turns
 /readyz    200 when a request that comes now would be served, else 503; JSON says why
 /metrics   Prometheus
+/stats     the same numbers as a JSON object
 /configz   the settings in force, secrets masked
 /buildz    what is running
 /          this list, with what the service adds
@@ -41,7 +42,8 @@ def ops_routes(
     routes = {
         "/healthz": Route(handler=pages.healthz, doc="200 while the process lives"),
         "/readyz": Route(handler=pages.readyz, doc="200 when it would serve now, with reasons"),
-        "/metrics": Route(handler=pages.metrics, doc="metrics in Prometheus's text format"),
+        **metrics_routes("/metrics", metrics),
+        "/stats": Route(handler=pages.stats, doc="the same numbers as a JSON object"),
         "/configz": Route(handler=pages.configz, doc="settings in force, secrets masked"),
         "/buildz": Route(handler=pages.buildz, doc="version, Python, platform"),
         **(extra or {}),
@@ -50,6 +52,15 @@ def ops_routes(
         listing = _listing(build, routes)
         routes["/"] = Route(handler=lambda _: _same(listing), doc="this list")
     return routes
+
+
+def metrics_routes(path: str, metrics: Metrics) -> dict[str, Route]:
+    """Make the one route of a port that only Prometheus reads."""
+
+    async def answer(_: Request) -> Answer:
+        return Answer(content_type=CONTENT_TYPE, body=metrics.render())
+
+    return {path: Route(handler=answer, doc="metrics in Prometheus's text format")}
 
 
 class _Pages:
@@ -70,8 +81,8 @@ class _Pages:
         checks = {name: dataclasses.asdict(verdict) for name, verdict in verdicts.items()}
         return Answer.json({"ready": ready, "checks": checks}, status=200 if ready else 503)
 
-    async def metrics(self, _: Request) -> Answer:
-        return Answer(content_type=CONTENT_TYPE, body=self._metrics.render())
+    async def stats(self, _: Request) -> Answer:
+        return Answer.json(dict(sorted(self._metrics.numbers().items())))
 
     async def configz(self, _: Request) -> Answer:
         return Answer.json(masked(self._settings))

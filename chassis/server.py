@@ -19,7 +19,7 @@ import fastlane
 from chassis import health as health_module
 from chassis.deferred import guarded
 from chassis.health import Health, HealthServicer
-from chassis.listen import Listen, ListenError, check
+from chassis.listen import Listen, ListenError, SocketFile, check
 from chassis.log import get_logger
 from chassis.reflection import add_reflection
 from chassis.settings import choice, duration_between, setting, whole
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from chassis.deferred import Handler
     from chassis.metrics import Metrics
+    from chassis.tls import ServerTls
+    from chassis.tracing import Tracing
 
 log = get_logger(__name__)
 
@@ -123,9 +125,13 @@ class GrpcLimits:
 class GrpcServer:
     """A gRPC server that can be started on an address and stopped with grace."""
 
-    def __init__(self, server: grpc.aio.Server, statuses: StatusInterceptor) -> None:
+    def __init__(
+        self, server: grpc.aio.Server, statuses: StatusInterceptor, tls: ServerTls | None = None
+    ) -> None:
         self.statuses = statuses
         self._server = server
+        self._tls = tls
+        self._socket_files: list[SocketFile] = []
 
     def observe(self, metrics: Metrics) -> None:
         """Expose `sluice_grpc_calls_total` and `sluice_grpc_failures_total`, by method and code."""
@@ -149,26 +155,46 @@ class GrpcServer:
 
         ListenError when an address cannot be had.
         """
-        ports = [self._bind(listen) for listen in listens]
-        await self._server.start()
+        try:
+            ports = [self._bind(listen) for listen in listens]
+            await self._server.start()
+        except BaseException:
+            await self.stop(0)
+            raise
         for listen, port in zip(listens, ports, strict=True):
             log.info("grpc is listening", address=str(listen), port=port)
         return ports[0]
 
     async def stop(self, grace_seconds: float = 3.0) -> None:
         """Take no new calls, let those in flight finish within the grace, then cancel them."""
-        await self._server.stop(grace_seconds)
+        try:
+            await self._server.stop(grace_seconds)
+        finally:
+            self._remove_sockets()
+
+    def _remove_sockets(self) -> None:
+        while self._socket_files:
+            self._socket_files.pop().remove()
 
     def _bind(self, listen: Listen) -> int:
         check(listen)
         try:
-            port = self._server.add_insecure_port(str(listen))
-        except RuntimeError as error:
+            port = self._add(str(listen))
+            if listen.socket_path:
+                self._socket_files.append(SocketFile(listen))
+        except (RuntimeError, OSError) as error:
             # Taken between the check and now, or refused for a reason the check does not know.
             raise ListenError(
                 f"{listen} cannot be listened on ({error}); set {listen.variable} to a free one"
             ) from error
         return 0 if listen.socket_path else port
+
+    def _add(self, address: str) -> int:
+        if self._tls is None:
+            return self._server.add_insecure_port(address)
+        if isinstance(self._server, fastlane.Server):
+            return self._server.add_secure_port(address, self._tls.context)
+        return self._server.add_secure_port(address, self._tls.grpcio_credentials())
 
 
 def make_server(
@@ -177,13 +203,21 @@ def make_server(
     health: Health,
     limits: GrpcLimits | None = None,
     reuse_port: bool = False,
+    tls: ServerTls | None = None,
+    tracing: Tracing | None = None,
 ) -> GrpcServer:
-    """Make a server with health and reflection beside the services. Needs a running event loop."""
+    """Make a server with health and reflection beside the services. Needs a running event loop.
+
+    `tls` is for every address it listens on; `tracing` for the services, not for health and
+    reflection, whose callers come every second and trace nothing.
+    """
     statuses = StatusInterceptor()
+    names = frozenset(service.name for service in services)
     bounds = limits or GrpcLimits()
     make = fastlane.server if bounds.backend is GrpcBackend.FASTLANE else grpc.aio.server
     server = make(
-        interceptors=(statuses,),
+        # The statuses first: they see the error that a trace has noted.
+        interceptors=(statuses, *((tracing.interceptor(names),) if tracing else ())),
         options=_options(bounds, reuse_port=reuse_port),
         maximum_concurrent_rpcs=bounds.max_concurrent_calls,
     )
@@ -192,10 +226,11 @@ def make_server(
         if isinstance(server, fastlane.Server):
             for method, handler in service.deferred.items():
                 path = f"/{service.name}/{method}"
-                server.add_deferred_unary(path, guarded(path, handler, statuses))
+                traced = tracing.deferred(path, handler) if tracing else handler
+                server.add_deferred_unary(path, guarded(path, traced, statuses))
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
     add_reflection(server, [*(service.name for service in services), health_module.SERVICE_NAME])
-    return GrpcServer(server, statuses)
+    return GrpcServer(server, statuses, tls)
 
 
 def _options(limits: GrpcLimits, *, reuse_port: bool) -> list[tuple[str, Any]]:

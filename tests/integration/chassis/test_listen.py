@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chassis.listen import Listen, ListenError, check
+from chassis.listen import Listen, ListenError, SocketFile, check
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +62,37 @@ def test_a_socket_that_somebody_serves_is_left_alone(tmp_path: Path) -> None:
         alive.listen()
         assert "is in use" in refusal(Listen(socket_path=str(path), variable="GRPC_UDS"))
     assert path.exists()
+
+
+def test_a_socket_whose_owner_is_too_busy_to_answer_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as waiting:
+        busy.bind(str(path))
+        busy.listen(0)
+        waiting.connect(str(path))
+        assert "is in use" in refusal(Listen(socket_path=str(path)))
+    assert path.exists()
+
+
+def test_a_path_that_no_socket_can_have(tmp_path: Path) -> None:
+    path = tmp_path / ("s" * 100) / ("s" * 100)
+    told = refusal(Listen(socket_path=str(path), variable="GRPC_UDS"))
+    assert "set GRPC_UDS to one of at most 107 bytes" in told
+
+
+def test_a_successors_socket_is_not_removed(tmp_path: Path) -> None:
+    listen = Listen(socket_path=str(tmp_path / "s"), socket_mode=0o600)
+    with socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
+        first.bind(listen.socket_path)
+        ours = SocketFile(listen)
+        (tmp_path / "s").rename(tmp_path / "kept")  # its inode stays taken
+        second.bind(listen.socket_path)
+        theirs = SocketFile(listen)
+        ours.remove()
+        assert (tmp_path / "s").is_socket()
+        theirs.remove()
+        assert not (tmp_path / "s").exists()
+        theirs.remove()
 
 
 def test_a_file_is_not_taken_for_a_socket(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import stat
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,12 @@ from chassis.health import Health, Verdict
 from chassis.http import LIMITS, MAX_BODY_BYTES, Answer, HttpServer, Request, Route
 from chassis.listen import Listen, ListenError
 from chassis.metrics import Metrics
-from chassis.ops import ops_routes
+from chassis.ops import metrics_routes, ops_routes
 from chassis.settings import setting, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
 
 BUILD = Build(service="demo", version="1.2.3", python="CPython 3", platform="Linux")
 
@@ -84,6 +86,7 @@ async def rig() -> AsyncIterator[Rig]:
     made: Rig
     metrics = Metrics(BUILD)
     metrics.observe_gauge("answer", "The answer.", read=lambda: 42)
+    metrics.observe_gauge("shares", "Shares.", read=lambda: [(0.5, {"part": "a"})])
     health = Health(checks={"redis": lambda: made.verdict})
     routes = ops_routes(
         build=BUILD,
@@ -126,8 +129,32 @@ async def test_ready_or_not_and_why(rig: Rig) -> None:
 
 async def test_metrics_are_prometheus_text(rig: Rig) -> None:
     reply = await rig.ask("/metrics")
-    assert reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert reply.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert "sluice_answer 42" in reply.body
+    head = await rig.ask("/metrics", "HEAD")
+    assert (head.status, head.body) == (200, "")
+    assert head.headers["Content-Type"] == reply.headers["Content-Type"]
+
+
+async def test_metrics_may_have_a_port_of_their_own() -> None:
+    metrics = Metrics(BUILD)
+    metrics.observe_gauge("answer", "The answer.", read=lambda: 42)
+    server = HttpServer(metrics_routes("/scrape", metrics))
+    port = await server.start(Listen(variable="PROMETHEUS_ADDR"))
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        rig = Rig(session)
+        reply = await rig.ask("/scrape")
+        assert "sluice_answer 42" in reply.body
+        assert reply.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert (await rig.ask("/configz")).status == 404
+    await server.close()
+
+
+async def test_stats_are_the_same_numbers_in_json(rig: Rig) -> None:
+    reply = await rig.ask("/stats")
+    assert reply.json["sluice_answer"] == 42
+    assert reply.json['sluice_shares{part="a"}'] == 0.5
+    assert list(reply.json) == sorted(reply.json)
 
 
 async def test_settings_are_shown_without_secrets(rig: Rig) -> None:
@@ -142,7 +169,16 @@ async def test_what_is_running(rig: Rig) -> None:
 async def test_the_first_page_lists_all_others(rig: Rig) -> None:
     reply = await rig.ask("/")
     assert "demo 1.2.3" in reply.body
-    for path in ("/healthz", "/readyz", "/metrics", "/configz", "/buildz", "/json", "/debug/*"):
+    for path in (
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/stats",
+        "/configz",
+        "/buildz",
+        "/json",
+        "/debug/*",
+    ):
         assert path in reply.body
 
 
@@ -270,3 +306,15 @@ async def test_a_used_port_is_told() -> None:
         await second.start(Listen(port=port, variable="DEBUG_PORT"))
     await second.close()
     await first.close()
+
+
+async def test_a_socket_goes_with_the_server(tmp_path: Path) -> None:
+    path = tmp_path / "h.sock"
+    server = HttpServer({"/healthz": Route(handler=echo)})
+    assert await server.start(Listen(socket_path=str(path), socket_mode=0o600)) == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    connector = aiohttp.UnixConnector(str(path))
+    async with aiohttp.ClientSession("http://h", connector=connector) as session:
+        assert (await Rig(session).ask("/healthz")).status == 200
+    await server.close()
+    assert not path.exists()

@@ -20,6 +20,8 @@ from tests.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+pytestmark = pytest.mark.usefixtures("way")
+
 # Half a second between attempts at most, and room for a busy machine.
 RECOVERY_SECONDS = 1.5
 COUNT = Script(
@@ -341,6 +343,38 @@ async def test_what_it_counts_is_exposed(door: RedisDoor) -> None:
     assert 'sluice_redis_outages_total{redis="test"} 0.0' in text
     assert 'sluice_redis_wait_seconds_total{redis="test"}' in text
     assert 'sluice_redis_up{redis="test"} 1.0' in text
+
+
+async def test_two_doors_are_told_apart_by_name(door: RedisDoor, valkey: Server) -> None:
+    metrics = Metrics(Build(service="t", version="1", python="p", platform="l"))
+    other = RedisDoor(RedisSettings(url=valkey.url), name="other")
+    door.observe(metrics, other)
+    await door.call("PING")
+    text = metrics.render().decode()
+    assert 'sluice_redis_calls_total{redis="test"} 1.0' in text
+    assert 'sluice_redis_calls_total{redis="other"} 0.0' in text
+    assert 'sluice_redis_up{redis="test"} 1.0' in text
+    assert 'sluice_redis_up{redis="other"} 0.0' in text
+
+
+async def test_a_caller_that_fails_on_its_reply_costs_the_others_nothing(
+    door: RedisDoor, caplog: pytest.LogCaptureFixture
+) -> None:
+    await wait_until(lambda: door.ready)
+
+    def fails(_reply: Any, _error: BaseException | None) -> None:
+        raise ZeroDivisionError
+
+    door.submit(ECHO, ["k"], [0, 0], None, fails)
+    answers = [asyncio.create_task(door.run(ECHO, ["k"], [n, 0])) for n in range(20)]
+    door.submit(ECHO, ["k"], [0, 0], -1.0, fails)
+    door.submit(ECHO, ["k"], [0, 0], None, fails)
+    replies = await asyncio.gather(*answers)
+    assert [reply[1] for reply in replies] == [str(n).encode() for n in range(20)]
+    await wait_until(lambda: len(caplog.records) == 3, description="each is told")
+    assert "ZeroDivisionError" in caplog.text
+    assert await connections(door) == 2
+    assert door.stats.outages == 0
 
 
 async def test_closing_fails_what_is_unanswered_and_leaves_nothing_behind() -> None:

@@ -20,6 +20,8 @@ from tests.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+pytestmark = pytest.mark.usefixtures("way")
+
 # Of one command; a busy machine is allowed as much again.
 COMMAND_SECONDS = 0.5
 RECOVERY_SECONDS = 2.5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,14 +11,14 @@ import redis
 from chassis.errors import Unavailable
 from chassis.lua import Script
 from chassis.redis import RedisDoor, RedisSettings, RedisType
+from tests.clusters import Cluster, ask, cluster_is_ok, cluster_node, start_cluster
 from tests.servers import Server, free_port, start_redis, start_sentinel
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
 SET = Script("set", "redis.call('SET', KEYS[1], ARGV[1], 'EX', 60) return ARGV[1]")
-SLOTS = 16384
 
 
 @contextlib.asynccontextmanager
@@ -30,11 +29,6 @@ async def opened(**settings: Any) -> AsyncIterator[RedisDoor]:
         yield door
     finally:
         await door.close()
-
-
-def ask(port: int, *command: str | int) -> Any:
-    with redis.Redis(port=port) as client:
-        return client.execute_command(*command)
 
 
 async def test_sentinel_leads_to_the_primary_and_after_a_failover_to_the_new_one() -> None:
@@ -103,63 +97,17 @@ async def test_a_sentinel_taken_for_a_server_is_told() -> None:
                 await door.run(SET, ["k"], ["v"])
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """Three primaries, a third of the slots each."""
-
-    nodes: tuple[Server, ...]
-
-    @property
-    def url(self) -> str:
-        return f"127.0.0.1:{self.nodes[0].port},127.0.0.1:{self.nodes[1].port}"
-
-    def owner(self, slot: int) -> Server:
-        return self.nodes[min(slot * 3 // SLOTS, 2)]
-
-    def id_of(self, node: Server) -> str:
-        return str(ask(node.port, "CLUSTER", "MYID").decode())
-
-
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
-    with contextlib.ExitStack() as stack:
-        made = Cluster(tuple(stack.enter_context(cluster_node()) for _ in range(3)))
-        first = made.nodes[0]
-        for index, node in enumerate(made.nodes):
-            bounds = [slot for slot in range(SLOTS) if made.owner(slot) is node]
-            ask(node.port, "CLUSTER", "ADDSLOTSRANGE", bounds[0], bounds[-1])
-            # Epochs of their own at once, instead of after a round of collisions.
-            ask(node.port, "CLUSTER", "SET-CONFIG-EPOCH", index + 1)
-        for node in made.nodes[1:]:
-            ask(first.port, "CLUSTER", "MEET", "127.0.0.1", node.port)
-        for node in made.nodes:
-            await wait_until(
-                lambda node=node: cluster_is_ok(node.port),  # type: ignore[misc]
-                timeout=30,
-                description="the cluster forms",
-            )
+    async with start_cluster() as made:
         yield made
-
-
-@contextlib.contextmanager
-def cluster_node() -> Iterator[Server]:
-    with start_redis(
-        *("--cluster-enabled", "yes"),
-        *("--cluster-node-timeout", "1500"),
-        *("--cluster-require-full-coverage", "no"),
-    ) as node:
-        yield node
-
-
-def cluster_is_ok(port: int) -> bool:
-    ok = b"cluster_state:ok" in ask(port, "CLUSTER", "INFO")
-    return ok and len(ask(port, "CLUSTER", "SLOTS")) == 3
 
 
 def keys_of(door: RedisDoor, count: int) -> list[str]:
     return [f"rate_limit:{{{number}}}:rule" for number in range(count)]
 
 
+@pytest.mark.usefixtures("way")
 async def test_scripts_go_to_the_node_of_their_key(cluster: Cluster) -> None:
     async with opened(url=cluster.url, type=RedisType.CLUSTER) as door:
         for key in keys_of(door, 60):
@@ -173,6 +121,7 @@ async def test_scripts_go_to_the_node_of_their_key(cluster: Cluster) -> None:
         }
 
 
+@pytest.mark.usefixtures("way")
 async def test_a_slot_that_moves_is_followed(cluster: Cluster) -> None:
     async with opened(url=cluster.url, type=RedisType.CLUSTER) as door:
         key = keys_of(door, 1)[0]
@@ -191,6 +140,7 @@ async def test_a_slot_that_moves_is_followed(cluster: Cluster) -> None:
         assert ask(new.port, "GET", key) == b"after"
 
 
+@pytest.mark.usefixtures("way")
 async def test_a_dead_node_takes_only_its_own_slots_along(cluster: Cluster) -> None:
     async with opened(url=cluster.url, type=RedisType.CLUSTER) as door:
         keys = keys_of(door, 30)
@@ -245,6 +195,7 @@ def link_is_up(replica: Server) -> bool:
         return bool(client.info("replication").get("master_link_status") == "up")
 
 
+@pytest.mark.usefixtures("way")
 async def test_a_node_of_a_cluster_taken_for_a_single_server_is_told(cluster: Cluster) -> None:
     async with opened(url=cluster.nodes[0].url) as door:
         key = next(

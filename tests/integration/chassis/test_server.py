@@ -26,7 +26,6 @@ from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -377,18 +376,3 @@ async def test_two_servers_do_not_share_a_port_unless_both_want_to() -> None:
     finally:
         await first.stop(0)
         await second.stop(0)
-
-
-async def test_several_addresses_at_once_one_of_them_a_socket(tmp_path: Path) -> None:
-    server = bare_server()
-    path = tmp_path / "g.sock"
-    port = await server.start(Listen(), Listen(socket_path=str(path)))
-    try:
-        for target in (f"127.0.0.1:{port}", f"unix:{path}"):
-            async with grpc.aio.insecure_channel(target) as channel:
-                answer = await health_pb2_grpc.HealthStub(channel).Check(
-                    health_pb2.HealthCheckRequest()
-                )
-                assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
-    finally:
-        await server.stop(0)

@@ -13,6 +13,8 @@ from chassis.redis_settings import (
     Credentials,
     RedisSettings,
     RedisTarget,
+    RedisType,
+    SocketType,
     parse_target,
     tls_context,
 )
@@ -116,7 +118,13 @@ def test_a_refused_url_does_not_show_its_password(url: str) -> None:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TwoStores:
     redis: RedisSettings = group(RedisSettings)
-    per_second: RedisSettings = group(RedisSettings, prefix=("REDIS_", "REDIS_PERSECOND_"))
+    per_second: RedisSettings | None = group(
+        RedisSettings,
+        prefix=("REDIS_", "REDIS_PERSECOND_"),
+        switch="REDIS_PERSECOND",
+        doc="whether limits per second have a Redis of their own",
+        required=("url",),
+    )
 
 
 def test_a_second_redis_has_its_own_url_and_the_same_certificates(tmp_path: Path) -> None:
@@ -130,6 +138,40 @@ def test_a_second_redis_has_its_own_url_and_the_same_certificates(tmp_path: Path
     assert shown["REDIS_PERSECOND_URL"] == "host:7000"
     assert shown["REDIS_TLS_CACERT"] == str(ca)
     assert "REDIS_PERSECOND_TLS_CACERT" not in shown
+
+
+def test_a_second_redis_is_read_from_the_variables_of_the_reference() -> None:
+    environ = {
+        "REDIS_PERSECOND": "true",
+        "REDIS_PERSECOND_TYPE": "sentinel",
+        "REDIS_PERSECOND_URL": "mymaster,s-1:26379",
+        "REDIS_PERSECOND_AUTH": "user:pw",
+        "REDIS_PERSECOND_SENTINEL_AUTH": "guard",
+        "REDIS_PERSECOND_SOCKET_TYPE": "tcp",
+        "REDIS_PERSECOND_TLS": "true",
+        "REDIS_PERSECOND_POOL_SIZE": "7",
+        "REDIS_PERSECOND_TIMEOUT": "3s",
+    }
+    second = load(TwoStores, environ).per_second
+    assert second == RedisSettings(
+        url="mymaster,s-1:26379",
+        type=RedisType.SENTINEL,
+        auth="user:pw",
+        sentinel_auth="guard",
+        socket_type=SocketType.TCP,
+        tls=True,
+        pool_size=7,
+        connect_timeout_seconds=3.0,
+    )
+
+
+def test_what_is_wrong_with_a_second_redis_is_told_in_its_own_names() -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(TwoStores, {"REDIS_PERSECOND": "1", "REDIS_PERSECOND_URL": "a:1,b:2"})
+    assert str(raised.value) == (
+        "REDIS_PERSECOND_URL=a:1,b:2: names several servers; "
+        "set REDIS_PERSECOND_TYPE=CLUSTER, or write one host:port"
+    )
 
 
 def test_tls_checks_the_name_unless_told_otherwise_and_the_signature_always() -> None:

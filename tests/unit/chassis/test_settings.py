@@ -158,3 +158,78 @@ def test_the_documentation_has_a_row_for_every_variable() -> None:
     )
     assert rows["STORE_AUTH"].secret
     assert describe(Strict)[0].default == "required"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Switched:
+    store: Store = group(Store)
+    extra: Store | None = group(
+        Store,
+        prefix=("STORE_", "STORE_EXTRA_"),
+        switch="STORE_EXTRA",
+        doc="whether there is another",
+        required=("address",),
+    )
+
+
+@pytest.mark.parametrize("off", ["", "false", "0"])
+def test_a_group_that_is_off_is_none_and_its_variables_are_not_looked_at(off: str) -> None:
+    settings = load(Switched, {"STORE_EXTRA": off, "STORE_EXTRA_SIZE": "many"})
+    assert settings.extra is None
+    assert masked(settings)["STORE_EXTRA"] == "false"
+    assert "STORE_EXTRA_SIZE" not in masked(settings)
+    assert secrets(settings) == ()
+
+
+def test_a_group_that_is_on_is_read_and_its_secrets_are_known() -> None:
+    environ = {"STORE_EXTRA": "true", "STORE_EXTRA_URL": "s://x", "STORE_EXTRA_AUTH": "hunter2"}
+    settings = load(Switched, environ)
+    assert settings.extra == Store(address="s://x", auth="hunter2")
+    shown = masked(settings)
+    assert (shown["STORE_EXTRA"], shown["STORE_EXTRA_AUTH"]) == ("true", "******")
+    assert secrets(settings) == ("hunter2",)
+
+
+def test_a_group_that_is_on_wants_what_it_has_no_use_for_a_default_of() -> None:
+    assert problems_of(Switched, {"STORE_EXTRA": "true"}) == [
+        "STORE_EXTRA_URL is not set; it must be: where (URL: s://host:port)"
+    ]
+    assert problems_of(Switched, {"STORE_EXTRA": "perhaps"}) == [
+        "STORE_EXTRA=perhaps: is not a flag; write true or false"
+    ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    one: str = setting("PAIR_ONE", "", parse=text, doc="goes with PAIR_TWO and PAIR_CA")
+    two: str = setting("PAIR_TWO", "", parse=text, doc="the other")
+    ca: str = setting("PAIR_CA", "", parse=text, doc="for all", shared=True)
+
+    def check(self) -> Iterable[tuple[str, str]]:
+        if self.one and not self.two:
+            yield "one", "needs PAIR_TWO; PAIR_CA and PAIR_OF_SHOES do not matter"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pairs:
+    first: Pair = group(Pair)
+    second: Pair = group(Pair, prefix=("PAIR_", "PAIR_B_"))
+
+
+def test_what_is_said_of_a_second_group_names_its_own_variables() -> None:
+    assert problems_of(Pairs, {"PAIR_B_ONE": "x"}) == [
+        "PAIR_B_ONE=x: needs PAIR_B_TWO; PAIR_CA and PAIR_OF_SHOES do not matter"
+    ]
+    rows = {row.env: row for row in describe(Pairs)}
+    assert rows["PAIR_ONE"].doc == "goes with PAIR_TWO and PAIR_CA"
+    assert rows["PAIR_B_ONE"].doc == "goes with PAIR_B_TWO and PAIR_CA"
+
+
+def test_a_variable_that_groups_share_and_a_switch_are_described_once() -> None:
+    assert [row.env for row in describe(Pairs)] == [
+        "PAIR_ONE", "PAIR_TWO", "PAIR_CA", "PAIR_B_ONE", "PAIR_B_TWO",
+    ]  # fmt: skip
+    rows = {row.env: row for row in describe(Switched)}
+    assert rows["STORE_EXTRA"].default == "false"
+    assert rows["STORE_EXTRA_URL"].default == "required"
+    assert rows["STORE_EXTRA_SIZE"].default == "5"
