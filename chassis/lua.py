@@ -7,7 +7,8 @@ The law of a script file, checked when it is loaded:
     -- ARGV[1]  what it is, its unit (`-- ARGV: none`)
     -- Returns  what comes back, with types
 
-and at most 60 lines, because Redis serves nobody else while a script runs.
+and at most 60 lines, because Redis serves nobody else while a script runs. A script may be
+composed of several such files.
 """
 
 from __future__ import annotations
@@ -40,16 +41,41 @@ class Script:
         object.__setattr__(self, "sha", digest)
 
 
-def load_script(package: str, filename: str) -> Script:
-    """Read `<package>/lua/<filename>`; ValueError when its head breaks the law above.
+@dataclass(frozen=True, slots=True)
+class Function:
+    """Files of a script that become the body of one `local function <name>()`.
 
-    `package` is a dotted name such as `ratelimit_service.storage`, `filename` ends in `.lua`.
+    A script makes its functions anew at every call, so what few calls need is made on demand.
     """
+
+    name: str
+    filenames: tuple[str, ...]
+
+
+def load_script(package: str, *parts: str | Function) -> Script:
+    """Read `<package>/lua/<part>` and join them; ValueError when a head breaks the law above.
+
+    `package` is a dotted name such as `ratelimit_service.storage`, a file name ends in `.lua`. The
+    script is named by the last part, a file.
+    """
+    sources = []
+    name = ""
+    for part in parts:
+        if isinstance(part, Function):
+            body = "\n".join(_read(package, filename) for filename in part.filenames)
+            sources.append(f"local function {part.name}()\n{body}\nend\n")
+        else:
+            name = part.removesuffix(".lua")
+            sources.append(_read(package, part))
+    return Script(name, "\n".join(sources))
+
+
+def _read(package: str, filename: str) -> str:
     source = resources.files(package).joinpath("lua", filename).read_text(encoding="utf-8")
     faults = header_faults(source)
     if faults:
         raise ValueError(f"{package}/lua/{filename}: " + "; ".join(faults))
-    return Script(filename.removesuffix(".lua"), source)
+    return source
 
 
 def header_faults(source: str) -> tuple[str, ...]:

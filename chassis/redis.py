@@ -14,27 +14,30 @@ run (NOSCRIPT, MOVED, ASK) makes the door try once more.
     door = RedisDoor(settings.redis, name="ratelimit")
     await door.open()
     reply = await door.run(SCRIPT, keys=[key], args=[100, 60], timeout_seconds=0.02)
+    door.submit(SCRIPT, keys=[key], args=[100, 60], timeout_seconds=0.02, done=heard)
+
+`submit` is `run` by callback, for who calls so often that a task a call is too much.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import hiredis
 
-from chassis.breaker import BreakerState
+from chassis import redis_stats
 from chassis.clock import Clock, SystemClock
 from chassis.errors import DeadlineExceeded, Unavailable
 from chassis.log import get_logger
+from chassis.redis_exchange import Exchanges
 from chassis.redis_keeper import Keeper
 from chassis.redis_link import Entry, Link, Word, pack
-from chassis.redis_places import redirection
 from chassis.redis_refusal import PROBE, Refusal, refusal_of
-from chassis.redis_replies import Outcome, RedisReplyError, first_word, lost, translate
+from chassis.redis_replies import Outcome, RedisReplyError, translate
+from chassis.redis_route import Route
 from chassis.redis_settings import (
     Address,
     RedisSettings,
@@ -51,20 +54,9 @@ if TYPE_CHECKING:
 
     from chassis.lua import Script
     from chassis.metrics import Metrics
-    from chassis.redis_node import Node
+    from chassis.redis_exchange import Heard
 
 __all__ = ["RedisDoor", "RedisReplyError", "RedisSettings", "RedisStats", "RedisType"]
-
-# A cluster that sends us round in more circles than this is not in order.
-MAX_REDIRECTS = 4
-# A caller with less time than this proves nothing about Redis when it gives up, so that
-# impatient callers cannot open the breaker for the others.
-SHORTEST_EVIDENCE_SECONDS = 0.01
-# One that had nearly all the time that a command may take needs no others to bear it out. Nearly:
-# a little of it may have gone into connecting.
-_WHOLE_TIME_SHARE = 0.9
-
-_ASKING = pack(("ASKING",))
 
 log = get_logger(__name__)
 
@@ -82,6 +74,14 @@ class RedisDoor:
         make_sites = partial(_make_sites, settings, name, self._monotonic)
         self._keeper = Keeper(name, self.stats, make_sites)
         self._sites = self._keeper.sites
+        self._exchanges = Exchanges(
+            self.stats,
+            self._monotonic,
+            wake=self._keeper.wake,
+            longest_seconds=settings.command_timeout_seconds,
+        )
+        self._route = Route(name, self._keeper, self._exchanges)
+        self._tasks: set[asyncio.Task[Any]] = set()
         # Whether some node's refusal may be disproved by a script that succeeds.
         self._doubted = False
 
@@ -102,6 +102,7 @@ class RedisDoor:
     async def close(self) -> None:
         """Stop the keeper, close every link. What is unanswered fails with Unavailable."""
         await self._keeper.close()
+        self._exchanges.close()
 
     async def try_out(self, key: str | bytes) -> None:
         """Find out whether scripts may write to `key`, writing nothing; errors as in `run`.
@@ -112,14 +113,20 @@ class RedisDoor:
         await self._keeper.settled.wait()
         await self.run(PROBE, [key], [])
 
-    def observe(self, metrics: Metrics) -> None:
-        """Expose the counters as `sluice_redis_..._total`, and `sluice_redis_up`."""
-        self.stats.observe(metrics, redis=self.name)
+    def observe(self, metrics: Metrics, *others: RedisDoor) -> None:
+        """Expose the counters of these doors as `sluice_redis_..._total`, and `sluice_redis_up`."""
+        doors = (self, *others)
+        redis_stats.observe(metrics, {door.name: door.stats for door in doors})
         metrics.observe_gauge(
             "redis_up",
             "Whether Redis answers: 1 or 0.",
-            read=lambda: [(int(self.ready), {"redis": self.name})],
+            read=lambda: [(int(door.ready), {"redis": door.name}) for door in doors],
         )
+
+    @property
+    def clustered(self) -> bool:
+        """Whether keys may be of different slots."""
+        return self.settings.type is RedisType.CLUSTER
 
     def slot_of(self, key: str | bytes) -> int:
         """Return the cluster slot of a key; 0 for every key where there is no cluster.
@@ -141,26 +148,31 @@ class RedisDoor:
         slot. Raises Unavailable (reasons REDIS_...), Exhausted (REDIS_QUEUE_FULL),
         DeadlineExceeded when no time is left at all, RedisReplyError when the script is wrong.
         """
-        deadline = self._deadline(timeout_seconds)
         slot = self._sites.slot_of(keys[0]) if keys else 0
-        words = (script.sha, len(keys), *keys, *args)
+        deadline = self._deadline(timeout_seconds)
+        return await self._finish(_Errand(script, keys, args, slot, deadline))
+
+    def submit(
+        self,
+        script: Script,
+        keys: Sequence[str | bytes],
+        args: Sequence[Word],
+        timeout_seconds: float | None,
+        done: Heard,
+    ) -> None:
+        """Run a script, as `run`, and call `done(reply, None)` or `done(None, error)`, once.
+
+        Never before this returns, and at latest when `timeout_seconds` are over. What `done`
+        raises is a bug, which is logged.
+        """
+        slot = self._sites.slot_of(keys[0]) if keys else 0
         try:
-            reply = await self._ask(slot, pack(("EVALSHA", *words)), deadline)
-            if type(reply) is hiredis.ReplyError and str(reply).startswith("NOSCRIPT"):
-                # It did not run. The server was restarted or flushed; EVAL brings the script back.
-                words = (script.source, *words[1:])
-                reply = await self._ask(slot, pack(("EVAL", *words)), deadline)
-        except Unavailable as error:
-            self._not_served(slot, keys, error)
-            raise
-        if type(reply) is not hiredis.ReplyError:
-            if self._doubted:
-                self._served(slot)
-            return reply
-        failure = self._translated(str(reply), slot)
-        if isinstance(failure, Unavailable):
-            self._not_served(slot, keys, failure, str(reply))
-        raise failure
+            errand = _Errand(script, keys, args, slot, self._deadline(timeout_seconds))
+            heard = partial(self._heard, errand, done)
+            if not self._route.begin(slot, errand.pack(), errand.deadline, heard):
+                self._finish_later(errand, done)
+        except Exception as error:  # noqa: BLE001  every outcome is told in one way, bugs too
+            asyncio.get_running_loop().call_soon(_tell, done, None, error)
 
     async def call(
         self,
@@ -177,12 +189,64 @@ class RedisDoor:
             second = command[1] if len(command) > 1 else ""
             key = second if isinstance(second, str | bytes) else str(second)
         slot = self._sites.slot_of(key)
-        reply = await self._ask(slot, pack(command), self._deadline(timeout_seconds))
+        reply = await self._route.ask(slot, pack(command), self._deadline(timeout_seconds))
         if type(reply) is hiredis.ReplyError:
             raise self._translated(str(reply), slot)
         return reply
 
-    # -- one exchange -------------------------------------------------------------------------
+    # -- one script ---------------------------------------------------------------------------
+
+    async def _finish(self, errand: _Errand, first: Any = None) -> Any:
+        """Run a script, or go on after the first answer, an error reply."""
+        slot, keys = errand.slot, errand.keys
+        try:
+            reply = await self._route.ask(slot, errand.pack(), errand.deadline, first)
+            if type(reply) is hiredis.ReplyError and str(reply).startswith("NOSCRIPT"):
+                # It did not run. The server was restarted or flushed; EVAL brings the script back.
+                reply = await self._route.ask(slot, errand.pack(by_source=True), errand.deadline)
+        except Unavailable as error:
+            self._not_served(slot, keys, error)
+            raise
+        if type(reply) is not hiredis.ReplyError:
+            if self._doubted:
+                self._served(slot)
+            return reply
+        failure = self._translated(str(reply), slot)
+        if isinstance(failure, Unavailable):
+            self._not_served(slot, keys, failure, str(reply))
+        raise failure
+
+    def _heard(self, errand: _Errand, done: Heard, reply: Any, error: BaseException | None) -> None:
+        """Take the first answer to a submitted script, which nearly always is the last."""
+        if error is not None:
+            if isinstance(error, Unavailable):
+                self._not_served(errand.slot, errand.keys, error)
+            _tell(done, None, error)
+        elif type(reply) is hiredis.ReplyError:
+            self._finish_later(errand, done, reply)
+        else:
+            if self._doubted:
+                self._served(errand.slot)
+            _tell(done, reply, None)
+
+    def _finish_later(self, errand: _Errand, done: Heard, first: Any = None) -> None:
+        """Do in a task what has to wait: a link that is missing, a second attempt."""
+        task = asyncio.create_task(self._finish(errand, first), name=f"redis {self.name}")
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._finished, done))
+
+    def _finished(self, done: Heard, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error: BaseException | None
+        if task.cancelled():
+            error = Unavailable(
+                "the program ends; whether Redis ran the script is unknown",
+                reason="SHUTTING_DOWN",
+                metadata={"outcome": Outcome.UNKNOWN.value},
+            )
+        else:
+            error = task.exception()
+        _tell(done, None if error else task.result(), error)
 
     def _deadline(self, timeout_seconds: float | None) -> float:
         """Return when to give up, on the monotonic clock: one deadline for all attempts."""
@@ -192,115 +256,7 @@ class RedisDoor:
             raise DeadlineExceeded("the caller's deadline has passed before Redis was asked")
         return self._monotonic() + allowed
 
-    async def _ask(self, slot: int, packed: bytes, deadline: float) -> Any:
-        """Exchange one command, following a cluster's redirections; an error reply is returned."""
-        node = self._sites.node_of(slot)
-        asking = False
-        for _ in range(MAX_REDIRECTS + 1):
-            reply = await self._exchange(node, slot, packed, deadline, asking=asking)
-            if type(reply) is not hiredis.ReplyError:
-                return reply
-            word = first_word(str(reply))
-            if word not in ("MOVED", "ASK"):
-                return reply
-            asking = word == "ASK"
-            node = self._redirected(str(reply), slot, node)
-            self._keeper.wake()
-            if node.pick() is None:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(deadline - self._monotonic()):
-                        await node.mend()
-        raise Unavailable(
-            f"the Redis cluster redirects slot {slot} in circles",
-            reason="REDIS_CLUSTER_MOVING",
-            metadata={"outcome": Outcome.NOT_EXECUTED.value},
-        )
-
-    def _redirected(self, text: str, slot: int, node: Node | None) -> Node:
-        asked = node.address if node is not None else Address()
-        try:
-            address = redirection(text, asked)
-        except ValueError as error:
-            raise lost(asked, Outcome.NOT_EXECUTED, f"it answers {error}") from error
-        return self._sites.redirect(slot, address, moved=first_word(text) == "MOVED")
-
-    async def _exchange(
-        self, node: Node | None, slot: int, packed: bytes, deadline: float, *, asking: bool
-    ) -> Any:
-        link = node.pick() if node is not None else None
-        if node is None or link is None:
-            node, link = await self._wait_for_link(node, slot, deadline)
-        started = self._monotonic()
-        if started >= deadline:
-            self.stats.refusals += 1
-            raise lost(node.address, Outcome.NOT_EXECUTED, "connecting took all the time there was")
-        if not node.breaker.allows(started):
-            self.stats.refusals += 1
-            raise Unavailable(
-                f"Redis at {node.address} has not answered lately; it is tried again soon",
-                reason="REDIS_CIRCUIT_OPEN",
-                metadata={"outcome": Outcome.NOT_EXECUTED.value},
-            )
-        # ASKING holds for the next command of the link: one write keeps the two together.
-        future = link.request(_ASKING + packed, replies=2) if asking else link.request(packed)
-        timer = future.get_loop().call_later(deadline - started, _expire, future)
-        self.stats.calls += 1
-        try:
-            reply = await future
-        except TimeoutError as error:
-            self.stats.timeouts += 1
-            self._count_failure(node, started)
-            raise Unavailable(
-                f"Redis at {node.address} has not answered within {deadline - started:.3g} s",
-                reason="REDIS_TIMEOUT",
-                metadata={"outcome": Outcome.UNKNOWN.value},
-            ) from error
-        except Unavailable:
-            self.stats.failures += 1
-            self._count_failure(node, started)
-            raise
-        finally:
-            timer.cancel()
-            self.stats.wait_seconds += self._monotonic() - started
-        node.answered()
-        return reply
-
-    async def _wait_for_link(
-        self, node: Node | None, slot: int, deadline: float
-    ) -> tuple[Node, Link]:
-        """Wait for the attempt to connect that is under way, if one is; never for a second one."""
-        try:
-            async with asyncio.timeout(deadline - self._monotonic()):
-                await self._keeper.settled.wait()
-        except TimeoutError:
-            log.debug("gave up waiting for a connection", redis=self.name)
-        node = node or self._sites.node_of(slot)
-        link = node.pick() if node is not None else None
-        if node is not None and link is not None:
-            return node, link
-        self.stats.refusals += 1
-        message, reason = self.detail, "REDIS_UNAVAILABLE"
-        if self._keeper.trouble is not None:
-            message, reason = self._keeper.trouble.message, self._keeper.trouble.reason
-        elif not self._keeper.connected:
-            message = f"Redis is not connected: {self.detail}"
-        elif node is not None:
-            message = node.trouble
-        else:
-            message = f"no node of the Redis cluster is known to serve slot {slot}"
-        raise Unavailable(message, reason=reason, metadata={"outcome": Outcome.NOT_EXECUTED.value})
-
     # -- what a call says about the server ----------------------------------------------------
-
-    def _count_failure(self, node: Node, started: float) -> None:
-        now = self._monotonic()
-        if now - started < SHORTEST_EVIDENCE_SECONDS:
-            return
-        node.breaker.failed(now)
-        if now - started >= _WHOLE_TIME_SHARE * self.settings.command_timeout_seconds:
-            node.silent = True
-        if node.silent or node.breaker.state is not BreakerState.CLOSED:
-            self._keeper.wake()  # its ping decides sooner than the next trial
 
     def _not_served(
         self, slot: int, keys: Sequence[str | bytes], error: Unavailable, text: str = ""
@@ -343,9 +299,29 @@ class RedisDoor:
         return failure
 
 
-def _expire(future: asyncio.Future[Any]) -> None:
-    if not future.done():
-        future.set_exception(TimeoutError())
+@dataclass(slots=True)
+class _Errand:
+    """A script on its way: by its SHA-1 first, by its source where that is unknown."""
+
+    script: Script
+    keys: Sequence[str | bytes]
+    args: Sequence[Word]
+    slot: int
+    deadline: float
+
+    def pack(self, *, by_source: bool = False) -> bytes:
+        """Return it as a command."""
+        if by_source:
+            return pack(("EVAL", self.script.source, len(self.keys), *self.keys, *self.args))
+        return pack(("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args))
+
+
+def _tell(done: Heard, reply: Any, error: BaseException | None) -> None:
+    """Call back. A link or a timer calls us, and neither may fail because a caller did."""
+    try:
+        done(reply, error)
+    except Exception:
+        log.exception("what was called with a script's reply failed: this is a bug")
 
 
 def _make_sites(

@@ -15,7 +15,7 @@ import socket
 import ssl
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import hiredis
 
@@ -54,6 +54,16 @@ class Entry:
     timeout_seconds: float
 
 
+class Waiter(Protocol):
+    """Who sent a command; exactly one of the two is called, in a later turn of the loop."""
+
+    def replied(self, reply: Any) -> None:
+        """Take the reply; an error reply is one too, of type hiredis.ReplyError. Must not raise."""
+
+    def lost(self, error: Unavailable) -> None:
+        """Hear that the link died before it; whether the command ran is unknown."""
+
+
 class Link(asyncio.Protocol):
     """An open connection. Make one with `open_link`."""
 
@@ -61,17 +71,18 @@ class Link(asyncio.Protocol):
         self.address = address
         self.open = False
         self._on_lost = on_lost
-        self._pending: deque[asyncio.Future[Any]] = deque()
+        self._pending: deque[Waiter] = deque()
         self._reader = hiredis.Reader()
         self._paused = False
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.WriteTransport
 
-    def request(self, packed: bytes, *, replies: int = 1) -> asyncio.Future[Any]:
-        """Send packed commands; the future gets the last reply, or Unavailable if the link dies.
+    def send(self, packed: bytes, waiter: Waiter, *, preamble: bytes = b"") -> None:
+        """Send one packed command and return; the waiter hears of it later.
 
-        An error reply is a result too, of type hiredis.ReplyError. Exhausted when the server has
-        stopped reading and too much is waiting for it. Cancelling the future only stops waiting.
+        `preamble` is a command in front of it, in the same write, whose reply nobody wants.
+        Unavailable when the link is closed, Exhausted when the server has stopped reading and too
+        much is waiting for it; then nothing was sent.
         """
         if not self.open:
             raise lost(self.address, Outcome.NOT_EXECUTED, "the connection has just been closed")
@@ -80,14 +91,19 @@ class Link(asyncio.Protocol):
                 f"Redis at {self.address} does not keep up: {len(self._pending)} commands wait",
                 reason="REDIS_QUEUE_FULL",
             )
-        for _ in range(replies - 1):
-            unwanted = self._loop.create_future()
-            unwanted.cancel()
-            self._pending.append(unwanted)
-        future = self._loop.create_future()
-        self._pending.append(future)
-        self._transport.write(packed)
-        return future
+        if preamble:
+            self._pending.append(_NOBODY)
+        self._pending.append(waiter)
+        self._transport.write(preamble + packed if preamble else packed)
+
+    def request(self, packed: bytes) -> asyncio.Future[Any]:
+        """Send one packed command, as `send`, for those who await: the future gets the reply.
+
+        Unavailable if the link dies. Cancelling the future only stops waiting.
+        """
+        waiter = _Awaited(self._loop.create_future())
+        self.send(packed, waiter)
+        return waiter.future
 
     @property
     def pending(self) -> int:
@@ -109,19 +125,20 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol. The hot path: one feed, then replies to whom they belong."""
-        reader = self._reader
-        pending = self._pending
+        reader, pending = self._reader, self._pending
+        answered: list[tuple[Waiter, Any]] = []
         try:
             reader.feed(data)
             # False cannot be a reply: hiredis makes bools only in RESP3, which is never asked for.
             while (reply := reader.gets()) is not False:
-                future = pending.popleft()
-                if not future.done():
-                    future.set_result(reply)
+                answered.append((pending.popleft(), reply))
         except (hiredis.ProtocolError, IndexError) as error:
             # Something that does not speak Redis, or speaks unasked, is behind the port.
             self._end(f"it does not speak the Redis protocol ({error})")
             self._transport.abort()
+        # All are read before the first is told: it may close the link because of what it hears.
+        for waiter, reply in answered:
+            waiter.replied(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
@@ -143,10 +160,40 @@ class Link(asyncio.Protocol):
             self._on_lost(self)
 
     def _fail_pending(self, why: str) -> None:
-        while self._pending:
-            future = self._pending.popleft()
-            if not future.done():
-                future.set_exception(lost(self.address, Outcome.UNKNOWN, why))
+        # Not at once: whoever closes a link is in the middle of something.
+        for waiter in self._pending:
+            self._loop.call_soon(waiter.lost, lost(self.address, Outcome.UNKNOWN, why))
+        self._pending.clear()
+
+
+class _Awaited:
+    """A waiter that is a future."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: asyncio.Future[Any]) -> None:
+        self.future = future
+
+    def replied(self, reply: Any) -> None:
+        if not self.future.done():
+            self.future.set_result(reply)
+
+    def lost(self, error: Unavailable) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class _Nobody:
+    """A waiter for a reply that nobody wants."""
+
+    def replied(self, reply: Any) -> None:
+        pass
+
+    def lost(self, error: Unavailable) -> None:
+        pass
+
+
+_NOBODY = _Nobody()
 
 
 async def open_link(address: Address, entry: Entry, on_lost: Callable[[Link], None]) -> Link:

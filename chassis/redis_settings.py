@@ -7,7 +7,7 @@
     REDIS_TYPE=CLUSTER  REDIS_URL=node-1:6379,node-2:6379   (or redis://user:password@node-1:6379)
 
 A service takes it as a field, `redis: RedisSettings = group(RedisSettings)`, and a second
-connection with `prefix=("REDIS_", "REDIS_PERSECOND_")`.
+connection with `prefix=("REDIS_", "REDIS_PERSECOND_")`; TLS files are those of the first.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from chassis.metrics import Metrics
 
 # Field, exposed name after `sluice_redis_`, unit, description.
@@ -31,12 +33,14 @@ class RedisStats:
     outages: int = 0
     wait_seconds: float = 0.0
 
-    def observe(self, metrics: Metrics, *, redis: str) -> None:
-        """Expose every counter as `sluice_redis_..._total`, labelled with the door's name."""
-        for field, name, unit, description in _COUNTERS:
-            metrics.observe_counter(
-                f"redis_{name}", description, unit, read=partial(self._read, field, redis)
-            )
 
-    def _read(self, field: str, redis: str) -> list[tuple[float, dict[str, str]]]:
-        return [(getattr(self, field), {"redis": redis})]
+def observe(metrics: Metrics, doors: Mapping[str, RedisStats]) -> None:
+    """Expose every counter as `sluice_redis_..._total`, labelled with the door's name."""
+    for field, name, unit, description in _COUNTERS:
+        metrics.observe_counter(
+            f"redis_{name}", description, unit, read=partial(_read, field, doors)
+        )
+
+
+def _read(field: str, doors: Mapping[str, RedisStats]) -> list[tuple[float, dict[str, str]]]:
+    return [(getattr(stats, field), {"redis": name}) for name, stats in doors.items()]

@@ -18,8 +18,9 @@ The parsers are those of `chassis.parsers`, offered here too so that a config fi
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 from urllib.parse import unquote
 
 from chassis.errors import OperatorError
@@ -55,6 +56,7 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 _KEY: Final = "sluice.setting"
+_VARIABLE: Final = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 
 
 class SettingsError(OperatorError):
@@ -89,7 +91,9 @@ class _Setting:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Group:
     cls: type[Any]
-    prefix: tuple[str, str]
+    prefix: tuple[str, str] = ("", "")
+    switch: _Setting | None = None
+    required: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,20 +129,46 @@ def setting(
     return dataclasses.field(default=default, repr=shown, metadata=meta)
 
 
-def group(cls: type[S], *, prefix: tuple[str, str] = ("", "")) -> S:
+@overload
+def group(cls: type[S], *, prefix: tuple[str, str] = ...) -> S: ...
+@overload
+def group(
+    cls: type[S],
+    *,
+    prefix: tuple[str, str] = ...,
+    switch: str,
+    doc: str,
+    required: tuple[str, ...] = ...,
+) -> S | None: ...
+def group(
+    cls: type[S],
+    *,
+    prefix: tuple[str, str] = ("", ""),
+    switch: str = "",
+    doc: str = "",
+    required: tuple[str, ...] = (),
+) -> S | None:
     """Declare a field that is itself a settings class.
 
     `prefix=("REDIS_", "REDIS_PERSECOND_")` renames its variables that begin with the first to
     begin with the second, so that one class serves two connections.
+
+    With `switch`, a flag that `doc` explains, the field is None while that is not true, and the
+    group's variables are not looked at. `required` names fields of `cls` whose default is of no
+    use in this place: when the switch is on, their variables must be set.
     """
-    meta = {_KEY: _Group(cls=cls, prefix=prefix)}
-    return dataclasses.field(default_factory=cls, metadata=meta)
+    if not switch:
+        meta = {_KEY: _Group(cls=cls, prefix=prefix)}
+        return dataclasses.field(default_factory=cls, metadata=meta)
+    flagged = _Setting(env=switch, parser=flag, doc=doc, secret=False, shared=True)
+    meta = {_KEY: _Group(cls=cls, prefix=prefix, switch=flagged, required=required)}
+    return dataclasses.field(default=None, metadata=meta)
 
 
 def load(cls: type[S], environ: Mapping[str, str]) -> S:
     """Read `cls` from `environ`; SettingsError names every mistake, not only the first."""
     problems: list[str] = []
-    settings = _read(cls, environ, ("", ""), problems)
+    settings: S | None = _read(_Group(cls=cls), environ, problems)
     if settings is None:
         raise SettingsError(problems)
     return settings
@@ -163,57 +193,73 @@ def secrets(settings: object) -> tuple[str, ...]:
 
 def describe(cls: type[Any]) -> tuple[SettingRow, ...]:
     """List this class's rows of the generated table of settings, in the order of the fields."""
-    return tuple(
-        SettingRow(
-            env=env,
-            kind=spec.parser.kind,
-            default=_show_default(spec, field),
-            doc=spec.doc,
-            secret=spec.secret,
-        )
-        for env, spec, field in _walk_fields(cls, ("", ""))
-    )
+    rows: dict[str, SettingRow] = {}
+    for row in _rows(_Group(cls=cls)):
+        rows.setdefault(row.env, row)  # what two groups share is one variable
+    return tuple(rows.values())
 
 
-def _read(
-    cls: type[S], environ: Mapping[str, str], prefix: tuple[str, str], problems: list[str]
-) -> S | None:
+def _read(group: _Group, environ: Mapping[str, str], problems: list[str]) -> Any:
+    """Read a group; None where it is switched off or has problems."""
     before = len(problems)
     values: dict[str, Any] = {}
     written: dict[str, str] = {}
-    for field in dataclasses.fields(cast("Any", cls)):
+    if group.switch is not None and not _read_switch(group.switch, environ, problems):
+        return None
+    for field in dataclasses.fields(group.cls):
         spec = field.metadata.get(_KEY)
         if isinstance(spec, _Group):
-            values[field.name] = _read(spec.cls, environ, spec.prefix, problems)
+            values[field.name] = _read(spec, environ, problems)
         elif isinstance(spec, _Setting):
-            env = _rename(spec, prefix)
+            env = _rename(spec, group.prefix)
             raw = environ.get(env, "")
-            written[field.name] = f"{env}={_mask(spec, raw)}"
+            written[field.name] = _written(spec, env, raw)
             if raw:
                 try:
                     values[field.name] = spec.parser(raw)
                 except ValueError as error:
                     problems.append(f"{written[field.name]}: {mask_value(str(error))}")
-            elif field.default is REQUIRED:
-                problems.append(f"{env} is not set; it must be: {spec.doc} ({spec.parser.kind})")
+            elif field.default is REQUIRED or field.name in group.required:
+                doc = _renamed(spec.doc, group)
+                problems.append(f"{env} is not set; it must be: {doc} ({spec.parser.kind})")
     if len(problems) > before:
         return None
-    settings = cls(**values)
+    settings = group.cls(**values)
     check: Callable[[], Iterable[tuple[str, str]]] | None = getattr(settings, "check", None)
     for name, message in check() if check else ():
-        problems.append(f"{written.get(name, name)}: {mask_value(message)}")
+        told = mask_value(_renamed(message, group))
+        problems.append(f"{written.get(name, name)}: {told}")
     return settings if len(problems) == before else None
 
 
-def _walk_fields(
-    cls: type[Any], prefix: tuple[str, str]
-) -> Iterator[tuple[str, _Setting, dataclasses.Field[Any]]]:
-    for field in dataclasses.fields(cls):
+def _read_switch(switch: _Setting, environ: Mapping[str, str], problems: list[str]) -> bool:
+    raw = environ.get(switch.env, "")
+    try:
+        return bool(raw) and bool(switch.parser(raw))
+    except ValueError as error:
+        problems.append(f"{_written(switch, switch.env, raw)}: {error}")
+        return False
+
+
+def _written(spec: _Setting, env: str, raw: str) -> str:
+    return f"{env}={_mask(spec, raw)}"
+
+
+def _rows(group: _Group) -> Iterator[SettingRow]:
+    if group.switch is not None:
+        yield _row(group.switch.env, group.switch, "false", group.switch.doc)
+    for field in dataclasses.fields(group.cls):
         spec = field.metadata.get(_KEY)
         if isinstance(spec, _Group):
-            yield from _walk_fields(spec.cls, spec.prefix)
+            yield from _rows(spec)
         elif isinstance(spec, _Setting):
-            yield _rename(spec, prefix), spec, field
+            must = field.name in group.required
+            default = repr(REQUIRED) if must else _show_default(spec, field)
+            yield _row(_rename(spec, group.prefix), spec, default, _renamed(spec.doc, group))
+
+
+def _row(env: str, spec: _Setting, default: str, doc: str) -> SettingRow:
+    return SettingRow(env=env, kind=spec.parser.kind, default=default, doc=doc, secret=spec.secret)
 
 
 def _walk_values(
@@ -223,9 +269,23 @@ def _walk_values(
         spec = field.metadata.get(_KEY)
         value = getattr(settings, field.name)
         if isinstance(spec, _Group):
-            yield from _walk_values(value, spec.prefix)
+            if spec.switch is not None:
+                on = value is not None
+                yield spec.switch.env, spec.switch, on, _show(spec.switch, on)
+            if value is not None:
+                yield from _walk_values(value, spec.prefix)
         elif isinstance(spec, _Setting):
             yield _rename(spec, prefix), spec, value, _show(spec, value)
+
+
+def _renamed(sentence: str, group: _Group) -> str:
+    """Return a sentence with the names that the group's variables have in this place."""
+    names = {
+        spec.env: _rename(spec, group.prefix)
+        for field in dataclasses.fields(group.cls)
+        if isinstance(spec := field.metadata.get(_KEY), _Setting)
+    }
+    return _VARIABLE.sub(lambda found: names.get(found[0], found[0]), sentence)
 
 
 def _rename(spec: _Setting, prefix: tuple[str, str]) -> str:
