@@ -36,13 +36,15 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "tests/wire/xds-protos.lock"
 ORACLE = Path(sys.prefix) / "oracle"
 FILES = sorted(
-    path.relative_to(ROOT / "protos").as_posix() for path in ROOT.glob("protos/envoy/**/*.proto")
+    path.relative_to(ROOT / "protos").as_posix()
+    for folder in ("envoy", "xds")
+    for path in ROOT.glob(f"protos/{folder}/**/*.proto")
 )
 ROUNDS = 300  # random messages of each type and direction: under a second in all
 SEED = 20_260_821
 
 # Files of which we declare a part, as protos/SOURCE.md says; what is declared is complete.
-DECLARED_IN_PART = {"envoy/config/core/v3/base.proto"}
+DECLARED_IN_PART = {"envoy/config/core/v3/address.proto", "envoy/config/core/v3/base.proto"}
 # Fields that Envoy's API has and the oracle's copy of it is too old to know.
 COMMON = "envoy.extensions.common.ratelimit.v3"
 PLAIN_BOOL = "oneof -, repeated False, presence False, packed False"

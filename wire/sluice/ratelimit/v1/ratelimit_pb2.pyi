@@ -76,7 +76,7 @@ class RuleLevel(_message.Message):
     def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class Rule(_message.Message):
-    __slots__ = ("rule", "domain", "name", "levels", "algorithm", "limit", "unit", "unit_multiplier", "burst", "unlimited", "shadow_mode", "quota_mode", "postpaid", "replaces", "on_store_failure", "file", "line")
+    __slots__ = ("rule", "domain", "name", "levels", "algorithm", "limit", "unit", "unit_multiplier", "burst", "unlimited", "shadow_mode", "quota_mode", "postpaid", "replaces", "on_store_failure", "file", "line", "time_zone", "share_threshold", "shard_by", "lease", "schedule")
     RULE_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +94,11 @@ class Rule(_message.Message):
     ON_STORE_FAILURE_FIELD_NUMBER: _ClassVar[int]
     FILE_FIELD_NUMBER: _ClassVar[int]
     LINE_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    SHARE_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    SHARD_BY_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     rule: str
     domain: str
     name: str
@@ -111,7 +116,36 @@ class Rule(_message.Message):
     on_store_failure: StoreFailurePolicy
     file: str
     line: int
-    def __init__(self, rule: _Optional[str] = ..., domain: _Optional[str] = ..., name: _Optional[str] = ..., levels: _Optional[_Iterable[_Union[RuleLevel, _Mapping]]] = ..., algorithm: _Optional[_Union[Algorithm, str]] = ..., limit: _Optional[int] = ..., unit: _Optional[_Union[Unit, str]] = ..., unit_multiplier: _Optional[int] = ..., burst: _Optional[int] = ..., unlimited: _Optional[bool] = ..., shadow_mode: _Optional[bool] = ..., quota_mode: _Optional[bool] = ..., postpaid: _Optional[bool] = ..., replaces: _Optional[_Iterable[str]] = ..., on_store_failure: _Optional[_Union[StoreFailurePolicy, str]] = ..., file: _Optional[str] = ..., line: _Optional[int] = ...) -> None: ...
+    time_zone: str
+    share_threshold: bool
+    shard_by: str
+    lease: Lease
+    schedule: _containers.RepeatedCompositeFieldContainer[Shift]
+    def __init__(self, rule: _Optional[str] = ..., domain: _Optional[str] = ..., name: _Optional[str] = ..., levels: _Optional[_Iterable[_Union[RuleLevel, _Mapping]]] = ..., algorithm: _Optional[_Union[Algorithm, str]] = ..., limit: _Optional[int] = ..., unit: _Optional[_Union[Unit, str]] = ..., unit_multiplier: _Optional[int] = ..., burst: _Optional[int] = ..., unlimited: _Optional[bool] = ..., shadow_mode: _Optional[bool] = ..., quota_mode: _Optional[bool] = ..., postpaid: _Optional[bool] = ..., replaces: _Optional[_Iterable[str]] = ..., on_store_failure: _Optional[_Union[StoreFailurePolicy, str]] = ..., file: _Optional[str] = ..., line: _Optional[int] = ..., time_zone: _Optional[str] = ..., share_threshold: _Optional[bool] = ..., shard_by: _Optional[str] = ..., lease: _Optional[_Union[Lease, _Mapping]] = ..., schedule: _Optional[_Iterable[_Union[Shift, _Mapping]]] = ...) -> None: ...
+
+class Lease(_message.Message):
+    __slots__ = ("max_share", "max_duration")
+    MAX_SHARE_FIELD_NUMBER: _ClassVar[int]
+    MAX_DURATION_FIELD_NUMBER: _ClassVar[int]
+    max_share: float
+    max_duration: _duration_pb2.Duration
+    def __init__(self, max_share: _Optional[float] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class Shift(_message.Message):
+    __slots__ = ("days", "start_minute", "end_minute", "time_zone", "limit", "burst")
+    DAYS_FIELD_NUMBER: _ClassVar[int]
+    START_MINUTE_FIELD_NUMBER: _ClassVar[int]
+    END_MINUTE_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    BURST_FIELD_NUMBER: _ClassVar[int]
+    days: _containers.RepeatedScalarFieldContainer[int]
+    start_minute: int
+    end_minute: int
+    time_zone: str
+    limit: int
+    burst: int
+    def __init__(self, days: _Optional[_Iterable[int]] = ..., start_minute: _Optional[int] = ..., end_minute: _Optional[int] = ..., time_zone: _Optional[str] = ..., limit: _Optional[int] = ..., burst: _Optional[int] = ...) -> None: ...
 
 class EntryMatch(_message.Message):
     __slots__ = ("index", "kind", "level")
@@ -124,7 +158,7 @@ class EntryMatch(_message.Message):
     def __init__(self, index: _Optional[int] = ..., kind: _Optional[_Union[MatchKind, str]] = ..., level: _Optional[_Union[RuleLevel, _Mapping]] = ...) -> None: ...
 
 class Match(_message.Message):
-    __slots__ = ("rule", "algorithm", "limit", "burst", "unit", "unit_multiplier", "key", "balance", "would_be", "reset_in", "unlimited", "shadow_mode", "quota_mode", "entries")
+    __slots__ = ("rule", "algorithm", "limit", "burst", "unit", "unit_multiplier", "key", "balance", "would_be", "reset_in", "unlimited", "shadow_mode", "quota_mode", "entries", "name", "replaces")
     RULE_FIELD_NUMBER: _ClassVar[int]
     ALGORITHM_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
@@ -139,6 +173,8 @@ class Match(_message.Message):
     SHADOW_MODE_FIELD_NUMBER: _ClassVar[int]
     QUOTA_MODE_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REPLACES_FIELD_NUMBER: _ClassVar[int]
     rule: str
     algorithm: Algorithm
     limit: int
@@ -153,7 +189,9 @@ class Match(_message.Message):
     shadow_mode: bool
     quota_mode: bool
     entries: _containers.RepeatedCompositeFieldContainer[EntryMatch]
-    def __init__(self, rule: _Optional[str] = ..., algorithm: _Optional[_Union[Algorithm, str]] = ..., limit: _Optional[int] = ..., burst: _Optional[int] = ..., unit: _Optional[_Union[Unit, str]] = ..., unit_multiplier: _Optional[int] = ..., key: _Optional[str] = ..., balance: _Optional[int] = ..., would_be: _Optional[_Union[_rls_pb2.RateLimitResponse.Code, str]] = ..., reset_in: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unlimited: _Optional[bool] = ..., shadow_mode: _Optional[bool] = ..., quota_mode: _Optional[bool] = ..., entries: _Optional[_Iterable[_Union[EntryMatch, _Mapping]]] = ...) -> None: ...
+    name: str
+    replaces: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, rule: _Optional[str] = ..., algorithm: _Optional[_Union[Algorithm, str]] = ..., limit: _Optional[int] = ..., burst: _Optional[int] = ..., unit: _Optional[_Union[Unit, str]] = ..., unit_multiplier: _Optional[int] = ..., key: _Optional[str] = ..., balance: _Optional[int] = ..., would_be: _Optional[_Union[_rls_pb2.RateLimitResponse.Code, str]] = ..., reset_in: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., unlimited: _Optional[bool] = ..., shadow_mode: _Optional[bool] = ..., quota_mode: _Optional[bool] = ..., entries: _Optional[_Iterable[_Union[EntryMatch, _Mapping]]] = ..., name: _Optional[str] = ..., replaces: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Balance(_message.Message):
     __slots__ = ("rule", "capacity", "remaining", "full_in")

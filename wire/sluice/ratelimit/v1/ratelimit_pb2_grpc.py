@@ -125,7 +125,8 @@ class RateLimitAdminServiceServicer:
 
     def Grant(self, request, context):
         """Gives hits on top of what every limit that applies to a descriptor holds. Each call gives
-        again. NOT_FOUND, reason RULE_NOT_FOUND, if none does.
+        again, one that failed with UNAVAILABLE perhaps as well. NOT_FOUND, reason RULE_NOT_FOUND, if
+        none does; FAILED_PRECONDITION, reason LIMIT_IS_ZERO, if one is 0.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -60,7 +60,8 @@ class RateLimitAdminServiceStub:
     """
     Grant: _grpc.UnaryUnaryMultiCallable[_ratelimit_pb2.GrantRequest, _ratelimit_pb2.GrantResponse]
     """Gives hits on top of what every limit that applies to a descriptor holds. Each call gives
-    again. NOT_FOUND, reason RULE_NOT_FOUND, if none does.
+    again, one that failed with UNAVAILABLE perhaps as well. NOT_FOUND, reason RULE_NOT_FOUND, if
+    none does; FAILED_PRECONDITION, reason LIMIT_IS_ZERO, if one is 0.
     """
     ListRules: _grpc.UnaryUnaryMultiCallable[_ratelimit_pb2.ListRulesRequest, _ratelimit_pb2.ListRulesResponse]
     """Lists the rules in force, in the order of their files and of their lines."""
@@ -101,7 +102,8 @@ class RateLimitAdminServiceAsyncStub(RateLimitAdminServiceStub):
     """
     Grant: _aio.UnaryUnaryMultiCallable[_ratelimit_pb2.GrantRequest, _ratelimit_pb2.GrantResponse]  # type: ignore[assignment]
     """Gives hits on top of what every limit that applies to a descriptor holds. Each call gives
-    again. NOT_FOUND, reason RULE_NOT_FOUND, if none does.
+    again, one that failed with UNAVAILABLE perhaps as well. NOT_FOUND, reason RULE_NOT_FOUND, if
+    none does; FAILED_PRECONDITION, reason LIMIT_IS_ZERO, if one is 0.
     """
     ListRules: _aio.UnaryUnaryMultiCallable[_ratelimit_pb2.ListRulesRequest, _ratelimit_pb2.ListRulesResponse]  # type: ignore[assignment]
     """Lists the rules in force, in the order of their files and of their lines."""
@@ -163,7 +165,8 @@ class RateLimitAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ratelimit_pb2.GrantResponse, _abc.Awaitable[_ratelimit_pb2.GrantResponse]]:
         """Gives hits on top of what every limit that applies to a descriptor holds. Each call gives
-        again. NOT_FOUND, reason RULE_NOT_FOUND, if none does.
+        again, one that failed with UNAVAILABLE perhaps as well. NOT_FOUND, reason RULE_NOT_FOUND, if
+        none does; FAILED_PRECONDITION, reason LIMIT_IS_ZERO, if one is 0.
         """
 
     @_abc_1.abstractmethod
