@@ -17,7 +17,8 @@ import uvloop
 
 from bench.unbatched import UnbatchedBuckets
 from chassis.redis import RedisDoor, RedisSettings
-from ratelimit_service.core.bucket import Bucket, Charge
+from ratelimit_service.core.bucket import Bucket
+from ratelimit_service.core.charge import Charge
 from ratelimit_service.core.limit import Limit, Unit
 from ratelimit_service.storage.redis import RedisBuckets
 

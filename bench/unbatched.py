@@ -14,15 +14,18 @@ import grpc
 import uvloop
 from redis.asyncio import BlockingConnectionPool, Redis
 
+from chassis.clock import SystemClock
 from ratelimit_service.service import Limiter
+from ratelimit_service.service.books import Books
 from ratelimit_service.storage import rules_file, take
+from ratelimit_service.storage.local import LocalBuckets
 from ratelimit_service.transport.servicer import RateLimitServicer, register
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ratelimit_service.core.bucket import Charge
-    from ratelimit_service.core.rules import RuleSet
+    from ratelimit_service.core.charge import Charge
+    from ratelimit_service.core.rule import RuleSet
     from ratelimit_service.service import Done
 
 
@@ -58,9 +61,27 @@ class FixedRules:
         self.current: RuleSet | None = rules
 
 
+class NoWatch:
+    """A StoreWatch that tells nobody."""
+
+    def away(self, error: BaseException) -> None:
+        """Say nothing."""
+
+    def back(self, seconds: float, undecided: int) -> None:
+        """Say nothing."""
+
+
 async def serve(grpc_port: int, redis_port: int, rules: Path) -> None:
     """Serve until the process is ended."""
-    limiter = Limiter(FixedRules(rules_file.read([rules]).build()), UnbatchedBuckets(redis_port))
+    clock = SystemClock()
+    limiter = Limiter(
+        FixedRules(rules_file.read([rules]).build()),
+        UnbatchedBuckets(redis_port),
+        Books(clock),
+        clock,
+        local=LocalBuckets(clock, lambda: 1),
+        watch=NoWatch(),
+    )
     server = grpc.aio.server()
     register(RateLimitServicer(limiter), server)
     server.add_insecure_port(f"127.0.0.1:{grpc_port}")

@@ -52,6 +52,8 @@ _CHECK_EXAMPLE: Final = """\b
 Examples:
   sluice check rules/
   sluice check --json rules/shop.yaml rules/demo.yaml
+  sluice check --env
+  sluice check --env=ratelimit.env rules/
 """
 
 _ASK_EXAMPLE: Final = """\b
@@ -174,17 +176,30 @@ def up(
 
 
 @cli.command(epilog=_CHECK_EXAMPLE)
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=_Place())
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=_Place())
+@click.option(
+    "--env",
+    is_flag=False,
+    flag_value=Path(),
+    default=None,
+    type=click.Path(path_type=Path),
+    metavar="[FILE]",
+    help="Say what becomes of each variable of the environment, or of a file of KEY=VALUE lines.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the problems as JSON.")
-def check(*, paths: tuple[Path, ...], as_json: bool) -> int:
-    """Check rate-limit rule files, or directories of them.
+def check(*, paths: tuple[Path, ...], env: Path | None, as_json: bool) -> int:
+    """Check rate-limit rule files, or directories of them, and environment variables.
 
     Prints every problem at once, as file:line:column: what is wrong, and what to write instead.
-    Exits 1 if there are any.
+    Exits 1 if there are any. What is not wrong but hardly meant is a warning, and exits 0: a rule
+    that is never met, say. With --env it names each variable of Sluice or envoyproxy/ratelimit
+    that is set: honoured, or what replaces it, or why it has no effect.
     """
     from sluice.commands.check import run  # noqa: PLC0415  --help needs none of it
 
-    return run(paths, as_json=as_json)
+    if not paths and env is None:
+        raise click.UsageError("name rule files or folders, or say --env")
+    return run(paths, env=env, environ=os.environ, as_json=as_json)
 
 
 @cli.command(epilog=_ASK_EXAMPLE)

@@ -18,3 +18,8 @@ class Descriptor:
     entries: Entries
     hits: int = 1
     override: Limit | None = None
+
+    @property
+    def size(self) -> int:
+        """The characters of all keys and values."""
+        return sum([len(key) + len(value) for key, value in self.entries])

@@ -1,9 +1,11 @@
-"""The store key of a bucket: `rate_limit:{<hash of domain and descriptor>}:<unit>`.
+"""The store key of a counter: `rate_limit:{<hash of domain and descriptor>}:<how it is counted>`.
 
 Every part is hashed behind its length, so no value a caller controls can meet another's counter
 (`user=alice_path_x` and `user=alice, path=x` differ), and a key is of one short length whatever
-it stands for. The braces are the cluster's hash tag: all limits of a descriptor share a slot.
-The unit is in the key, so a limit per second and one per minute never share a bucket.
+it stands for. The braces are the cluster's hash tag: all limits of a descriptor share a slot. A
+rule with `shard_by` has the hash of domain and that entry's value there and the other behind it:
+`rate_limit:{<shard>}:<hash>:<how>`, so that all limits of one client share a slot.
+How it is counted is in the key, so a limit per second and one per minute never share a counter.
 """
 
 from __future__ import annotations
@@ -11,18 +13,64 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from ratelimit_service.core.limit import Algorithm
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ratelimit_service.core.descriptor import Entries
     from ratelimit_service.core.limit import Limit
 
 _DIGEST_BYTES = 16  # 128 bits: no two of 2**50 descriptors are expected to collide
+_ALGORITHM = {
+    Algorithm.TOKEN_BUCKET: "",
+    Algorithm.SLIDING_WINDOW: ".sliding",
+    Algorithm.FIXED_WINDOW: ".fixed",
+}
 
 
-def bucket_key(prefix: str, domain: str, entries: Entries, limit: Limit) -> bytes:
-    """Return the key of the bucket that `limit` gives to `entries` of `domain`."""
+def bucket_key(
+    prefix: str,
+    domain: str,
+    entries: Entries,
+    limit: Limit,
+    *,
+    ordinal: int = 1,
+    shard_by: str = "",
+    reference: bool = False,
+) -> bytes:
+    """Return the key of the counter that `limit` gives to `entries` of `domain`.
+
+    `ordinal` tells apart limits of one rule that are counted alike. `reference`: counted as
+    envoyproxy/ratelimit counts, whatever the limit says. Where several entries have the key
+    `shard_by`, the first decides; where none has, all do.
+    """
+    digest = _digest((domain, *(text for entry in entries for text in entry)))
+    how = counting(limit, reference=reference)
+    if ordinal > 1:
+        how = f"{how}.{ordinal}"
+    if shard_by:
+        for key, value in entries:
+            if key == shard_by:
+                shard = _digest((domain, value))
+                return f"{prefix}rate_limit:{{{shard}}}:{digest}:{how}".encode()
+    return f"{prefix}rate_limit:{{{digest}}}:{how}".encode()
+
+
+def counting(limit: Limit, *, reference: bool = False) -> str:
+    """Return the word for how `limit` is counted: `minute`, `5minute.sliding`, `day.fixed`."""
+    multiplier = limit.unit_multiplier
+    word = f"{'' if multiplier == 1 else multiplier}{limit.unit.name.lower()}"
+    if reference:
+        return f"{word}.reference"
+    zone = f".{limit.time_zone}" if limit.time_zone else ""
+    return f"{word}{_ALGORITHM[limit.algorithm]}{zone}"
+
+
+def _digest(parts: Iterable[str]) -> str:
     digest = blake2b(digest_size=_DIGEST_BYTES)
-    for part in (domain, *(text for entry in entries for text in entry)):
+    for part in parts:
         raw = part.encode("utf-8", "surrogatepass")
         digest.update(len(raw).to_bytes(8, "big"))
         digest.update(raw)
-    return f"{prefix}rate_limit:{{{digest.hexdigest()}}}:{limit.unit.name.lower()}".encode()
+    return digest.hexdigest()

@@ -24,6 +24,10 @@ class Place:
         """Return `message` as a problem found here."""
         return Problem(file=self.file, line=self.line, column=self.column, message=message)
 
+    def seen_from(self, other: Place) -> str:
+        """Return what a message about `other` calls this place."""
+        return f"line {self.line}" if self.file == other.file else f"{self.file}:{self.line}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scalar:

@@ -1,96 +1,117 @@
-"""The use case: may this request pass? Plan it, charge it, judge it."""
+"""May this request pass? Plan it, charge it, judge it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from math import inf
+from typing import TYPE_CHECKING
 
 from chassis.errors import Exhausted, Unavailable
-from ratelimit_service.core import decide
+from ratelimit_service.core.judge import judge, local_plan
+from ratelimit_service.core.plan import Policy
+from ratelimit_service.core.plan import plan as planned
+from ratelimit_service.core.replica import part_of
+from ratelimit_service.service.absence import Absence
+from ratelimit_service.service.asked import Asked, Edition
 
 if TYPE_CHECKING:
-    from ratelimit_service.core.bucket import Charge
-    from ratelimit_service.core.decide import Plan, Verdict
+    from collections.abc import Sequence
+
+    from chassis.clock import Clock
     from ratelimit_service.core.descriptor import Descriptor
-    from ratelimit_service.core.rules import RuleSet
-
-Done: TypeAlias = Callable[[Sequence[int], BaseException | None], None]
-Answer: TypeAlias = "Callable[[Verdict | None, BaseException | None], None]"
-
-
-class BucketStore(Protocol):
-    """Where buckets live. The store owns the clock."""
-
-    def take(self, charges: Sequence[Charge], timeout_seconds: float | None, done: Done) -> None:
-        """Make all `charges` or none, as bucket.take specifies, and call `done`, once.
-
-        `done(met, None)`: the debt each charge met. `done((), error)`: Unavailable where the store
-        does not answer, and then it may or may not have charged; Exhausted where too many requests
-        wait; anything else is a bug. It is called before `timeout_seconds` are over (None: the
-        store's own patience), perhaps at once. A callback, because a future a decision costs 3 us.
-        """
-
-
-class RuleSource(Protocol):
-    """Where the rules in force come from."""
-
-    @property
-    def current(self) -> RuleSet | None:
-        """The rules in force; None before the first were loaded. Replaced whole, never changed."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What was decided since the start, as plain integers for the metrics."""
-
-    ok: int = 0
-    over_limit: int = 0
-    store_failures: int = 0
-    allowed_without_store: int = 0
-    denied_without_store: int = 0
+    from ratelimit_service.core.rule import RuleSet
+    from ratelimit_service.core.verdict import Verdict
+    from ratelimit_service.service.books import Books
+    from ratelimit_service.service.ports import (
+        Answer,
+        BucketStore,
+        LocalStore,
+        RuleSource,
+        StoreWatch,
+    )
 
 
 class Limiter:
     """Decides requests by the rules in force."""
 
-    def __init__(self, rules: RuleSource, store: BucketStore, *, key_prefix: str = "") -> None:
+    def __init__(
+        self,
+        rules: RuleSource,
+        store: BucketStore,
+        books: Books,
+        clock: Clock,
+        *,
+        policy: Policy | None = None,
+        local: LocalStore,
+        watch: StoreWatch,
+    ) -> None:
+        self.books = books
+        self.policy = policy or Policy()
+        self._local = local
+        self._absence = Absence(clock, watch)
         self._rules = rules
         self._store = store
-        self._key_prefix = key_prefix
-        self.counts = Counts()
+        self._clock = clock
+        self._counts = books.counts
+        self._edition: Edition | None = None
 
     @property
-    def rules(self) -> RuleSet:
-        """The rules in force; raises Unavailable before there are any."""
+    def edition(self) -> Edition:
+        """The rules in force at this hour; raises Unavailable before there are any.
+
+        The same object for as long as plans made under it hold.
+        """
         rules = self._rules.current
+        edition = self._edition
+        if (
+            edition is not None
+            and edition.rules is rules
+            and (edition.until_s == inf or edition.since_s <= self._clock.now() < edition.until_s)
+        ):
+            return edition
         if rules is None:
             raise Unavailable("no rate limit configuration loaded", reason="NO_CONFIGURATION")
-        return rules
+        return self._renew(rules)
 
-    def plan(self, rules: RuleSet, domain: str, descriptors: Sequence[Descriptor]) -> Plan:
-        """Match a request against `rules`. The plan may be used again while they are in force."""
-        return decide.plan(rules, self._key_prefix, domain, descriptors)
+    def _renew(self, rules: RuleSet) -> Edition:
+        now_s = self._clock.now()
+        self._edition = Edition(rules, now_s, rules.changes_after(now_s))
+        return self._edition
 
-    def decide(self, plan: Plan, timeout_seconds: float | None, answer: Answer) -> None:
+    def ask(self, edition: Edition, domain: str, descriptors: Sequence[Descriptor]) -> Asked:
+        """Match a request against the rules. It may be decided often while they are in force."""
+        plan = planned(edition.rules, self.policy, domain, descriptors, edition.since_s)
+        if domain not in edition.rules.domains:
+            self._counts.unknown_domain += 1
+        counted = [
+            self.books.counted(domain, descriptor, match, item)
+            for descriptor, match, item in zip(descriptors, plan.matches, plan.items, strict=True)
+        ]
+        return Asked(domain, descriptors, plan, counted)
+
+    def decide(self, asked: Asked, timeout_seconds: float | None, answer: Answer) -> None:
         """Charge and judge a planned request; call `answer`, once, within `timeout_seconds`.
 
         `answer(verdict, None)`, or `answer(None, error)` where nothing can be said.
         """
-        if not plan.charges:
-            answer(self._counted(decide.judge(plan, ())), None)
+        charges = asked.plan.charges
+        if not charges:
+            answer(self._counted(asked, judge(asked.plan, ())), None)
             return
 
         def done(met: Sequence[int], error: BaseException | None) -> None:
             if error is None:
-                answer(self._counted(decide.judge(plan, met)), None)
+                if self._absence.lasts:
+                    self._absence.end()
+                if asked.local:
+                    self._local.seen(charges, met)
+                answer(self._counted(asked, judge(asked.plan, met)), None)
             else:
-                self._without_store(plan, error, answer)
+                self._without_store(asked, error, answer)
 
-        self._store.take(plan.charges, timeout_seconds, done)
+        self._store.take(charges, timeout_seconds, done)
 
-    async def check(self, plan: Plan, timeout_seconds: float | None) -> Verdict:
+    async def check(self, asked: Asked, timeout_seconds: float | None) -> Verdict:
         """Decide, for those who await."""
         future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
 
@@ -102,27 +123,45 @@ class Limiter:
             else:
                 future.set_exception(error or RuntimeError("neither verdict nor error"))
 
-        self.decide(plan, timeout_seconds, answer)
+        self.decide(asked, timeout_seconds, answer)
         return await future
 
-    def _without_store(self, plan: Plan, error: BaseException, answer: Answer) -> None:
+    def _without_store(self, asked: Asked, error: BaseException, answer: Answer) -> None:
+        """Answer as the rules say for the time that the store is away."""
         if not isinstance(error, Unavailable | Exhausted):
             answer(None, error)
             return
-        self.counts.store_failures += 1
-        verdict = decide.without_store(plan)
-        if verdict is None:
+        self._counts.store_failures += 1
+        self._absence.goes_on(error)
+        unshared = local_plan(asked.plan)
+        if unshared is None:
             answer(None, error)
             return
-        if verdict.over:
-            self.counts.denied_without_store += 1
-        else:
-            self.counts.allowed_without_store += 1
-        answer(self._counted(verdict), None)
+        plan = part_of(unshared, self._local.replicas)
 
-    def _counted(self, verdict: Verdict) -> Verdict:
-        if verdict.over:
-            self.counts.over_limit += 1
+        def done(met: Sequence[int], local_error: BaseException | None) -> None:
+            if local_error is not None:
+                answer(None, local_error)
+                return
+            verdict = judge(plan, met)
+            if verdict.over:
+                self._counts.denied_without_store += 1
+            else:
+                self._counts.allowed_without_store += 1
+            answer(self._counted(asked, verdict), None)
+
+        if plan.charges:
+            self._local.take(plan.charges, None, done)
         else:
-            self.counts.ok += 1
+            done((), None)
+
+    def _counted(self, asked: Asked, verdict: Verdict) -> Verdict:
+        if verdict.over:
+            self._counts.over_limit += 1
+        else:
+            self._counts.ok += 1
+            self._counts.global_shadow_mode += verdict.shadowed
+        asked.count(verdict)
+        if asked.calls == 1:
+            self.books.enter(asked)
         return verdict

@@ -1,64 +1,76 @@
-"""The rules in force: loaded at start, loaded again when the directory changes, swapped whole.
-
-A load that fails changes nothing but what is said of it: the old rules go on.
-"""
+"""Rules from a directory: loaded at start, and again whenever what is in it changes."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from watchfiles import awatch
 
 from chassis.errors import ConfigError, OperatorError
 from ratelimit_service.storage import rules_file
+from ratelimit_service.storage.rules_in_force import RulesInForce
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import structlog
 
-    from chassis.metrics import Metrics
-    from ratelimit_service.core.rules import RuleSet
     from ratelimit_service.storage.rules_file import Sources
 
 _SETTLE_MS = 50  # an editor writes a file in several steps; wait for the last of them
 # A change that gave no event (NFS, some overlays, the instant before the watch stands) is seen this
-# late. Reading 50,000 rules takes 2 ms.
+# late. Reading 50,000 rules takes 2 ms of a thread.
 _RECHECK_SECONDS = 1.0
 
 
-class RuleBook:
-    """A RuleSource (see service.py) over a directory.
+class RuleBook(RulesInForce):
+    """The rules of a directory.
 
     `watched_root`, if given, is watched beside the directory: the reference's RUNTIME_ROOT is a
-    symlink that is swapped as a whole.
+    symlink that is swapped as a whole. `required`: whether to start needs rules without a mistake.
+    `merge_domains` and `dot_files`: see rules_file.read.
     """
 
     def __init__(
-        self, directory: Path, *, watched_root: Path | None, log: structlog.stdlib.BoundLogger
+        self,
+        directory: Path,
+        *,
+        watched_root: Path | None,
+        log: structlog.stdlib.BoundLogger,
+        required: bool = True,
+        merge_domains: bool = False,
+        dot_files: bool = False,
     ) -> None:
+        super().__init__(log=log)
         self.directory = directory
-        self.current: RuleSet | None = None
-        self.generation = 0
-        self.last_error = ""
-        self.loads = 0
-        self.failed_loads = 0
+        self._required = required
+        self._read = partial(
+            rules_file.read_runtime,
+            directory,
+            watch_root=watched_root is not None,
+            dot_files=dot_files,
+            merge_domains=merge_domains,
+        )
         self._watched_root = watched_root
-        self._log = log
         self._seen: Sources | None = None
-        self._loading = asyncio.Lock()  # SIGHUP and a change may come at once; the newer must win
         self._stop = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Load the rules, or raise with everything that is wrong with them; then watch them."""
-        if not self.directory.is_dir():
+        """Load the rules and watch them; raise with all that is wrong where they are required."""
+        if self._required and not self.directory.is_dir():
             raise OperatorError(
                 f"there is no rules directory {self.directory}; create it, or set "
                 "RUNTIME_ROOT, RUNTIME_SUBDIRECTORY and RUNTIME_APPDIRECTORY to the one you have"
             )
-        await self.load()
+        try:
+            await self.load()
+        except ConfigError as error:
+            if self._required:
+                raise
+            self._tell(error)
         self._watching = asyncio.create_task(self._watch(), name="rules")
 
     async def close(self) -> None:
@@ -67,60 +79,26 @@ class RuleBook:
         if self._watching is not None:
             await self._watching
 
-    async def load(self) -> None:
-        """Load the directory and put its rules in force; raise ConfigError and change nothing."""
-        async with self._loading:
-            # In a thread: fifty thousand rules take seconds, and calls must go on meanwhile.
-            self._seen = await asyncio.to_thread(rules_file.read, [self.directory])
-            try:
-                rules = await asyncio.to_thread(self._seen.build)
-            except ConfigError as error:
-                self.failed_loads += 1
-                self.last_error = str(error)
-                raise
-            self.loads += 1
-            self.last_error = ""
-            self.current = rules
-            self.generation += 1
+    async def load(self, *, only_if_changed: bool = False) -> bool:
+        """Put the rules of the directory in force; raise ConfigError and change nothing.
 
-    async def reload(self) -> None:
+        Return whether there was anything to do.
+        """
+        async with self._loading:
+            seen = await asyncio.to_thread(self._read)
+            if only_if_changed and seen == self._seen:
+                return False
+            self._seen = seen
+            await self._put(seen)
+            return True
+
+    async def reload(self, *, only_if_changed: bool = False) -> None:
         """Load again; on errors say them in the log and keep the old rules."""
         try:
-            await self.load()
+            if await self.load(only_if_changed=only_if_changed):
+                self._log.info("rules reloaded", generation=self.generation)
         except ConfigError as error:
-            self._log.error("rules not reloaded, the old ones stay")
-            for problem in error.problems:
-                self._log.error(str(problem))
-        else:
-            self._log.info("rules reloaded", generation=self.generation)
-
-    @property
-    def detail(self) -> str:
-        """What `/readyz` says of the rules."""
-        if self.current is None:
-            return "no rate limit configuration loaded"
-        if self.last_error:
-            return (
-                f"generation {self.generation} stays in force, the last load failed: "
-                f"{self.last_error}"
-            )
-        return f"generation {self.generation}"
-
-    def observe(self, metrics: Metrics) -> None:
-        """Expose the loads, and whether the rules in force are those of the last one."""
-        metrics.observe_counter(
-            "ratelimit_config_loads",
-            "Loads of the rules, by result.",
-            read=lambda: [
-                (self.loads, {"result": "success"}),
-                (self.failed_loads, {"result": "error"}),
-            ],
-        )
-        metrics.observe_gauge(
-            "ratelimit_config_stale",
-            "1 while older rules serve because the last load failed.",
-            read=lambda: int(bool(self.last_error)),
-        )
+            self._tell(error)
 
     async def _watch(self) -> None:
         """Reload whenever the content of the directory is another, until `close`."""
@@ -130,7 +108,7 @@ class RuleBook:
             except OSError as error:
                 # The system's limit on watches, or the directory itself is being replaced.
                 self._log.warning("rules are polled, watching fails", error=str(error))
-                await self._reload_if_changed()
+                await self.reload(only_if_changed=True)
                 await self._pause()
 
     async def _follow_events(self) -> None:
@@ -146,11 +124,7 @@ class RuleBook:
             yield_on_timeout=True,
             stop_event=self._stop,
         ):
-            await self._reload_if_changed()
-
-    async def _reload_if_changed(self) -> None:
-        if await asyncio.to_thread(rules_file.read, [self.directory]) != self._seen:
-            await self.reload()
+            await self.reload(only_if_changed=True)
 
     async def _pause(self) -> None:
         try:

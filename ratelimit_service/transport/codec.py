@@ -1,9 +1,8 @@
 """RateLimitRequest bytes <-> the core's values (envoy/service/ratelimit/v3/rls.proto).
 
-Requests are parsed by protobuf, and the plan made of them is kept by their bytes: the same client
-sends the same bytes again and again, so the common call parses and matches nothing. Answers are
-few and flat, so they are written by hand, in a quarter of the time protobuf's objects take;
-tests hold both against protobuf.
+Requests are parsed by protobuf, once for all that have the same bytes (memo.py). Answers are flat,
+so they are written by hand, in a quarter of the time protobuf's objects take; tests hold them
+against protobuf.
 """
 
 from __future__ import annotations
@@ -19,10 +18,7 @@ from ratelimit_service.core.limit import Limit, Unit
 from wire.envoy.service.ratelimit.v3 import rls_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ratelimit_service.core.decide import Plan, Status, Verdict
-    from ratelimit_service.core.rules import RuleSet
+    from ratelimit_service.core.verdict import Status, Verdict
     from wire.envoy.extensions.common.ratelimit.v3 import ratelimit_pb2
 
 MAX_DESCRIPTORS = 100  # Envoy sends one for each rate-limit action of a route: a handful
@@ -48,14 +44,15 @@ def decode(request: bytes) -> tuple[str, tuple[Descriptor, ...]]:
     # Per request 0 means "not given", so 1; per descriptor a present 0 means "only look".
     hits = max(1, message.hits_addend)
     return message.domain, tuple(
-        _descriptor(descriptor, hits, f"descriptors[{index}]")
+        descriptor_of(descriptor, hits, f"descriptors[{index}]")
         for index, descriptor in enumerate(message.descriptors)
     )
 
 
-def _descriptor(
+def descriptor_of(
     message: ratelimit_pb2.RateLimitDescriptor, request_hits: int, field: str
 ) -> Descriptor:
+    """Return a descriptor's value; `request_hits` count where it says none, `field` is its name."""
     if len(message.entries) > MAX_ENTRIES:
         raise _wrong(f"{field}.entries", f"more than {MAX_ENTRIES} entries in one descriptor")
     hits = message.hits_addend.value if message.HasField("hits_addend") else request_hits
@@ -80,37 +77,6 @@ def _wrong(field: str, description: str) -> InvalidRequest:
     # Without the field's name in front: the first two texts are the reference's.
     violation = FieldViolation(field=field, description=description)
     return InvalidRequest(description, violations=(violation,))
-
-
-class PlanMemo:
-    """Plans by request bytes, for one set of rules. Bounded; forgets the longest unused.
-
-    Two dicts in turn instead of an ordered one: a hit is one look-up and moves nothing.
-    """
-
-    MAX_PLANS = 16_384  # per dict; at most 2.5 KiB each with its key, so 80 MiB in all
-    MAX_REQUEST_BYTES = 1024  # Envoy's are some 30 to 300; a larger one is not worth its room
-    MAX_ITEMS = 4  # some 250 bytes each
-
-    def __init__(self, make: Callable[[RuleSet, bytes], Plan]) -> None:
-        self._make = make
-        self._rules: RuleSet | None = None
-        self._young: dict[bytes, Plan] = {}
-        self._old: dict[bytes, Plan] = {}
-
-    def plan(self, rules: RuleSet, request: bytes) -> Plan:
-        """Return the plan of `request` under `rules`."""
-        if rules is not self._rules:
-            self._rules, self._young, self._old = rules, {}, {}
-        plan = self._young.get(request)
-        if plan is not None:
-            return plan
-        plan = self._old.get(request) or self._make(rules, request)
-        if len(request) <= self.MAX_REQUEST_BYTES and len(plan.items) <= self.MAX_ITEMS:
-            if len(self._young) >= self.MAX_PLANS:
-                self._young, self._old = {}, self._young
-            self._young[request] = plan
-        return plan
 
 
 def encode(verdict: Verdict) -> bytes:

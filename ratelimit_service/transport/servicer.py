@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING
 import grpc
 
 from ratelimit_service.transport import codec
+from ratelimit_service.transport.extras import Extras
+from ratelimit_service.transport.memo import Memo
 from wire.envoy.service.ratelimit.v3 import rls_pb2
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
     from chassis.deferred import DeferredCall, Failures
-    from ratelimit_service.core.decide import Plan, Verdict
-    from ratelimit_service.core.rules import RuleSet
+    from chassis.tracing import Tracing
+    from ratelimit_service.core.verdict import Verdict
     from ratelimit_service.service import Limiter
+    from ratelimit_service.service.asked import Asked, Edition
 
 SERVICE_NAME = rls_pb2.DESCRIPTOR.services_by_name["RateLimitService"].full_name
 
@@ -26,38 +31,65 @@ SERVICE_NAME = rls_pb2.DESCRIPTOR.services_by_name["RateLimitService"].full_name
 class RateLimitServicer:
     """ShouldRateLimit."""
 
-    def __init__(self, limiter: Limiter) -> None:
+    def __init__(
+        self, limiter: Limiter, extras: Extras | None = None, tracing: Tracing | None = None
+    ) -> None:
+        self._tracing = tracing
         self._limiter = limiter
-        self._memo = codec.PlanMemo(self._plan)
+        self._extras = extras or Extras()
+        self._has_extras = self._extras.any
+        self._memo = Memo(self._plan)
 
-    def _plan(self, rules: RuleSet, request: bytes) -> Plan:
-        domain, descriptors = codec.decode(request)
-        return self._limiter.plan(rules, domain, descriptors)
+    def _plan(self, edition: Edition, request: bytes) -> Asked:
+        return self._limiter.ask(edition, *codec.decode(request))
 
-    async def decide(self, request: bytes, timeout_seconds: float | None) -> Verdict:
-        """Decide one serialised RateLimitRequest, within `timeout_seconds` if there are any."""
-        plan = self._memo.plan(self._limiter.rules, request)
-        return await self._limiter.check(plan, timeout_seconds)
+    async def answer(self, request: bytes, timeout_seconds: float | None) -> tuple[Verdict, bytes]:
+        """Decide one serialised RateLimitRequest; return the verdict and the serialised answer."""
+        asked = self._memo.asked(self._limiter.edition, request)
+        verdict = await self._limiter.check(asked, timeout_seconds)
+        if self._tracing is not None:
+            _describe(self._tracing.current(), asked, verdict)
+        return verdict, self._encoded(request, asked, verdict)
 
     async def ShouldRateLimit(  # noqa: N802  the RPC's name
         self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
     ) -> bytes:
         """Answer one serialised RateLimitRequest with a serialised RateLimitResponse."""
-        return codec.encode(await self.decide(request, context.time_remaining()))
+        _, answer = await self.answer(request, context.time_remaining())
+        return answer
 
     def take(self, call: DeferredCall, failures: Failures) -> None:
         """Answer ShouldRateLimit by callback: the same, for a fifth of what awaiting it costs."""
+        asked = self._memo.asked(self._limiter.edition, call.message)
+        span = None if self._tracing is None else self._tracing.current()
 
         def answer(verdict: Verdict | None, error: BaseException | None) -> None:
             if verdict is not None:
-                call.respond(codec.encode(verdict))
+                if span is not None:
+                    _describe(span, asked, verdict)
+                call.respond(self._encoded(call.message, asked, verdict))
             elif error is not None:
                 call.fail(failures.told(error))
 
-        plan = self._memo.plan(self._limiter.rules, call.message)
         deadline = call.deadline
         timeout = None if deadline is None else deadline - asyncio.get_running_loop().time()
-        self._limiter.decide(plan, timeout, answer)
+        self._limiter.decide(asked, timeout, answer)
+
+    def _encoded(self, request: bytes, asked: Asked, verdict: Verdict) -> bytes:
+        answer = codec.encode(verdict)
+        if self._has_extras:
+            answer += self._extras.of(request, asked, verdict)
+        return answer
+
+
+def _describe(span: Span | None, asked: Asked, verdict: Verdict) -> None:
+    """Say in a trace which rules decided, and what."""
+    if span is None:
+        return
+    rules = [match.rule.path for match in asked.plan.matches if match is not None]
+    span.set_attribute("ratelimit.domain", asked.domain)
+    span.set_attribute("ratelimit.code", "OVER_LIMIT" if verdict.over else "OK")
+    span.set_attribute("ratelimit.rules", rules)
 
 
 def register(servicer: RateLimitServicer, server: grpc.aio.Server) -> None:

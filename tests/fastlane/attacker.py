@@ -93,6 +93,19 @@ class Attacker(Client):
                 self._receive()
         return status
 
+    def glance(self) -> None:
+        """Throw away what has come so far, and notice the end."""
+        self._socket.setblocking(False)
+        try:
+            while data := self._socket.recv(_CHUNK):
+                del data
+            self.closed = True
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.closed = True
+        self._socket.settimeout(self._patience)
+
     def _receive(self) -> None:
         try:
             data = self._socket.recv(_CHUNK)

@@ -102,7 +102,7 @@ async def test_connections_beyond_the_limit_are_turned_away() -> None:
         third = await host.connect()
         third.send(GET)
         assert await third.rest_or_reset() == b""
-        assert host.server.counters.turned_away == 1
+        assert host.server.turned_away == 1
         first.close()
         await wait_until(lambda: host.server.connections == 1)
         assert (await host.ask(GET)).status == 200

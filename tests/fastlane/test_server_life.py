@@ -162,12 +162,12 @@ async def test_unfinished_requests_of_a_connection_are_bounded() -> None:
     for stream_id in range(1, 17, 2):
         writer.write(client.headers(stream_id) + client.data(stream_id, body))
     received = b""
-    while b"Unfinished requests" not in received:
+    while b"Requests of this connection" not in received:
         received += await asyncio.wait_for(reader.read(65_536), 5)
     writer.write(client.headers(17) + client.data(17, bytes(5), end=True))
     link = next(iter(server._engine.links)) if server._engine else None
     assert link is not None
-    await wait_until(lambda: link._held <= 100_000, description="what was refused is let go")
+    await wait_until(lambda: link.held.size <= 100_000, description="what was refused is let go")
     writer.close()
     await server.stop(None)
 

@@ -1,58 +1,42 @@
--- take: charge token buckets for many requests, each request wholly or not at all.
--- The arithmetic is that of core/bucket.py (its Python twin): integers below 2^53, no rounding.
--- The store's own clock decides; a refused request writes nothing; a key lives until it is full.
+-- take: charge meters for many requests in order, each by the modes of its charges.
+-- core/take.py is its Python twin. The store's own clock decides; a refused request writes nothing
+-- that its modes do not say.
 --
--- KEYS     one per bucket, no key twice
--- ARGV     per request: n, then n charges of [index into KEYS, cost, full, refill, tick_us]
--- Returns  per charge the debt it met, in the order of ARGV
+-- KEYS     one per meter, no key twice
+-- ARGV     per request: n, then n enforced charges of buckets, each [index into KEYS, cost, full,
+--          refill, tick_us]; or -n, then n charges of any kind, each as charge says
+-- Returns  the answers of the charges, in the order of ARGV
 
-local clock = redis.call('TIME')
-local now = clock[1] * 1000000 + clock[2]
-local stored = redis.call('MGET', unpack(KEYS))
-local cells, met = {}, {} -- a cell: { debt, stamp, full, refill, tick }
-
-local function load(i, full)
-  local debt, stamp, was = string.match(stored[i] or '', '^(%d+) (%d+) (%d+)$')
-  if not debt then return { 0, now, full } end
-  return { tonumber(debt), tonumber(stamp), tonumber(was) }
-end
-
-local function refilled(cell, full, refill, tick)
-  local debt, stamp, was = cell[1], cell[2], cell[3]
-  if was ~= full then debt = math.min(full, math.ceil(debt / was * full)) end
-  local elapsed = math.max(0, now - stamp)
-  local spare = elapsed % tick
-  local ticks = (elapsed - spare) / tick
-  if ticks >= debt / refill then return 0, now end
-  return debt - ticks * refill, now - spare
-end
-
-local at, last = 1, #ARGV
+local at, last, meters = 1, #ARGV, nil
 while at <= last do
   local stop = at + ARGV[at] * 5
   local drafts, fits = {}, true
-  for a = at + 1, stop, 5 do
-    local i, cost, full = tonumber(ARGV[a]), tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
-    local refill, tick = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4])
-    local cell = drafts[i] or cells[i] or load(i, full)
-    local debt, stamp = refilled(cell, full, refill, tick)
-    met[#met + 1] = debt
-    if cost > 0 and debt + cost > full then fits = false end
-    if cost ~= 0 then drafts[i] = { math.max(0, debt + cost), stamp, full, refill, tick } end
+  if stop < at then
+    meters, stop = meters or all_meters(), at - ARGV[at] * 9
+    drafts = meters.request(at + 1, stop)
+  else
+    for a = at + 1, stop, 5 do
+      local i, cost, full = tonumber(ARGV[a]), tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
+      local refill, tick = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4])
+      local cell = drafts[i] or cells[i] or bucket_stored(i, full)
+      local debt, stamp = refilled(cell, full, refill, tick)
+      met[#met + 1] = debt
+      local owed = debt + cost
+      if cost >= 0 and (debt < 0 and cost or owed) > full then
+        fits, owed = false, math.max(debt, math.min(owed, full))
+      elseif owed < 0 and cost < 0 then
+        owed = math.min(debt, 0)
+      end
+      if owed ~= debt then
+        if debt < 0 and owed >= 0 then stamp = now end
+        drafts[i] = { owed, stamp, full, refill, tick }
+      end
+    end
   end
   if fits then
     for i, draft in pairs(drafts) do cells[i] = draft end
   end
   at = stop + 1
 end
-
-for i, cell in pairs(cells) do
-  local debt, stamp, full, refill, tick = unpack(cell)
-  if debt > 0 then
-    local ttl = math.ceil(math.ceil(debt / refill) * tick / 1000) + 1
-    redis.call('SET', KEYS[i], string.format('%.0f %.0f %.0f', debt, stamp, full), 'PX', ttl)
-  else
-    redis.call('DEL', KEYS[i])
-  end
-end
+save(meters)
 return met

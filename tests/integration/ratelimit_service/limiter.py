@@ -47,15 +47,19 @@ class Limiter:
     def __init__(self, folder: Path, redis_url: str, **environ: str) -> None:
         self.rules = folder / "config"
         self.rules.mkdir(exist_ok=True)
-        # A block of its own: workers take the ops ports that follow the first.
+        # A block of its own: workers take the ops and the admin ports that follow the first.
         self.grpc_port = free_block()
         self.http_port, self.ops_port = self.grpc_port + 1, self.grpc_port + 2
+        self.admin_port = self.grpc_port + 16
+        self.admin_port = self.grpc_port + 16  # workers take the ports after the ops port
         self.log = folder / "service.log"
         self._environ = {
             **os.environ,
             "GRPC_PORT": str(self.grpc_port),
             "PORT": str(self.http_port),
+            "RATELIMIT_ADMIN_PORT": str(self.admin_port),
             "DEBUG_PORT": str(self.ops_port),
+            "RATELIMIT_ADMIN_PORT": str(self.admin_port),
             "REDIS_URL": redis_url,
             "RUNTIME_ROOT": str(folder),
             **environ,

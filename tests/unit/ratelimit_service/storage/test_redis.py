@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from chassis.errors import Exhausted, Unavailable
-from ratelimit_service.core import bucket
-from ratelimit_service.core.bucket import Bucket, Cell, Charge
+from ratelimit_service.core import take as twin
+from ratelimit_service.core.bucket import Bucket
+from ratelimit_service.core.charge import Charge
 from ratelimit_service.core.limit import Limit, Unit
+from ratelimit_service.core.window import Window
 from ratelimit_service.storage import redis as store
+from ratelimit_service.storage import take as script
 from tests.taking import take
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from chassis.lua import Script
+    from ratelimit_service.core.take import Cells
 
 BUCKET = Bucket.of(Limit(requests_per_unit=10, unit=Unit.HOUR))
 
 
 def charge(key: bytes, hits: int = 1) -> Charge:
     return Charge(key, BUCKET, BUCKET.cost(hits))
+
+
+@pytest.fixture(autouse=True)
+def _unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hand requests to the door as they are; how they are packed is not the batcher's."""
+
+    def pack(requests: Iterable[Sequence[Charge]]) -> tuple[list[bytes], Any]:
+        listed = list(requests)
+        return [charge.key for charges in listed for charge in charges], listed
+
+    monkeypatch.setattr(script, "pack", pack)
 
 
 class Door:
@@ -36,35 +51,49 @@ class Door:
         self.gate = asyncio.Event()
         self.gate.set()
         self.gates: dict[int, asyncio.Event] = {}
-        self.cells: dict[bytes, Cell] = {}
+        self.cells: Cells = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(
+    @property
+    def clustered(self) -> bool:
+        return self.slots > 1
+
+    def submit(
         self,
         script: Script,
         keys: Sequence[bytes],
-        args: Sequence[int],
-        timeout_seconds: float | None = None,
-    ) -> list[int]:
+        args: Any,
+        timeout_seconds: float | None,
+        done: Callable[[Any, BaseException | None], None],
+    ) -> None:
         assert script.name == "take"
         assert timeout_seconds == 1.0
         assert len({self.slot_of(key) for key in keys}) == 1, "a script call stays in one slot"
-        numbers = list(args)
-        requests: list[list[Charge]] = []
-        while numbers:
-            count = numbers.pop(0)
-            request = []
-            for _ in range(count):
-                index, cost, *_shape = (numbers.pop(0) for _ in range(5))
-                request.append(Charge(keys[index - 1], BUCKET, cost))
-            requests.append(request)
-        self.batches.append(len(requests))
-        await self.gates.get(self.slot_of(keys[0]), self.gate).wait()
+        self.batches.append(len(args))
+        task = asyncio.get_running_loop().create_task(self._answer(keys[0], args, done))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(
+        self,
+        key: bytes,
+        requests: Sequence[Sequence[Charge]],
+        done: Callable[[Any, BaseException | None], None],
+    ) -> None:
+        await self.gates.get(self.slot_of(key), self.gate).wait()
         if self.error:
-            raise self.error
-        return bucket.take(self.cells, requests, 1)
+            done(None, self.error)
+        else:
+            done(twin.take(self.cells, requests, 1), None)
 
     def slot_of(self, key: bytes) -> int:
         return key[-1] % self.slots
+
+
+def used(door: Door, key: bytes) -> int:
+    """Return the hits used; what flows back while a request is under way is not counted."""
+    (debt,) = twin.take(door.cells, [[charge(key, 0)]], 1)
+    return round(debt / BUCKET.parts)
 
 
 def batcher(door: Door) -> store.RedisBuckets:
@@ -206,6 +235,88 @@ async def test_in_a_cluster_each_slot_has_its_own_call_and_answers_come_in_order
     met = await take(buckets, [charge(b"0"), charge(b"1"), charge(b"2"), charge(b"1")], None)
     assert met == [0, BUCKET.cost(4), 0, BUCKET.cost(5)]
     assert sorted(door.batches) == [1, 1, 1, 1]
+
+
+async def test_over_slots_a_refused_request_is_charged_nowhere_in_the_end() -> None:
+    door = Door(slots=3)
+    buckets = batcher(door)
+    await take(buckets, [charge(b"1", 10)], None)
+    assert await take(buckets, [charge(b"0"), charge(b"1"), charge(b"2")], None) == [
+        0, BUCKET.cost(10), 0,
+    ]  # fmt: skip
+    await buckets.close()
+    assert not used(door, b"0")
+    assert not used(door, b"2")
+    assert used(door, b"1") == 10
+    assert (buckets.counts.scattered, buckets.counts.taken_back) == (1, 2)
+    assert buckets.counts.refunds_lost == 0
+
+
+async def test_over_slots_a_request_whose_slot_fails_is_charged_nowhere_else() -> None:
+    door = Door(slots=2)
+    buckets = batcher(door)
+    door.gates[1] = asyncio.Event()
+    asked = take(buckets, [charge(b"0"), charge(b"1")], 0.05)
+    with pytest.raises(Unavailable):
+        await asked
+    door.gates[1].set()
+    await buckets.close()
+    assert not used(door, b"0")
+
+
+async def test_answers_of_several_numbers_are_parted_by_charge() -> None:
+    window = Window.fixed(Limit(requests_per_unit=5, unit=Unit.DAY))
+    wide = Charge(b"w", window, 2)
+    buckets = batcher(Door())
+    asked = [
+        take(buckets, charges)
+        for charges in ([charge(b"k", 3)], [wide, charge(b"k")], [charge(b"k")], [wide])
+    ]
+    met = await asyncio.gather(*asked)
+    assert [len(one) for one in met] == [1, 5, 1, 4]
+    assert (met[0], met[1][4], met[2]) == ([0], BUCKET.cost(3), [BUCKET.cost(4)])
+    assert (met[1][0], met[3][0]) == (0, 2)
+
+
+@pytest.mark.parametrize("error", [None, Unavailable("away", reason="REDIS_UNAVAILABLE")])
+async def test_a_caller_that_fails_on_its_answer_costs_no_other_its_own(
+    error: Exception | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = Door()
+    door.error = error
+    buckets = batcher(door)
+    before = take(buckets, [charge(b"k")])
+
+    def fails(_met: Sequence[int], _error: BaseException | None) -> None:
+        raise ZeroDivisionError
+
+    buckets.take([charge(b"k")], None, fails)
+    after = take(buckets, [charge(b"k")])
+    answers = await asyncio.gather(before, after, return_exceptions=True)
+    assert len(answers) == 2
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "ZeroDivisionError" in caplog.text
+    door.error = None
+    assert len(await take(buckets, [charge(b"k")])) == 1, "and the next call is made"
+
+
+async def test_a_caller_that_fails_on_its_deadline_costs_no_other_its_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    door = Door()
+    door.gate.clear()
+    buckets = batcher(door)
+
+    def fails(_met: Sequence[int], _error: BaseException | None) -> None:
+        raise ZeroDivisionError
+
+    buckets.take([charge(b"k")], 0.01, fails)
+    with pytest.raises(Unavailable):
+        await take(buckets, [charge(b"k")], 0.01)
+    assert "ZeroDivisionError" in caplog.text
+    with pytest.raises(Unavailable):
+        await take(buckets, [charge(b"k")], 0.02)
+    door.gate.set()
 
 
 async def test_close_waits_for_what_is_on_the_way() -> None:

@@ -10,12 +10,12 @@ import pytest
 
 from chassis.errors import ConfigError, OperatorError
 from chassis.log import get_logger
-from ratelimit_service.storage import rule_book, rules_file
+from ratelimit_service.storage import rule_book
 from ratelimit_service.storage.rule_book import RuleBook
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from ratelimit_service.storage.rules_file import Sources
@@ -112,16 +112,16 @@ async def test_a_swapped_root_is_followed(tmp_path: Path) -> None:
 async def test_the_newest_files_win_when_two_loads_overlap(
     book: RuleBook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, entered, leave = rules_file.read, threading.Event(), threading.Event()
+    real, entered, leave = book._read, threading.Event(), threading.Event()
 
-    def slow_once(paths: Iterable[Path]) -> Sources:
-        found = real(paths)
+    def slow_once() -> Sources:
+        found = real()
         if not entered.is_set():
             entered.set()
             leave.wait(10)
         return found
 
-    monkeypatch.setattr(rules_file, "read", slow_once)
+    monkeypatch.setattr(book, "_read", slow_once)
     first = asyncio.create_task(book.load())
     await asyncio.to_thread(entered.wait, 10)
     write(book.directory, "two")

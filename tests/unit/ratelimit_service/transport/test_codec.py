@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import InvalidRequest
-from ratelimit_service.core.decide import Plan, Status, Verdict
 from ratelimit_service.core.descriptor import Descriptor
 from ratelimit_service.core.limit import Limit, Unit
-from ratelimit_service.core.rules import RuleSet
-from ratelimit_service.transport.codec import PlanMemo, decode, encode
+from ratelimit_service.core.verdict import Status, Verdict
+from ratelimit_service.transport.codec import decode, encode
 from wire.envoy.extensions.common.ratelimit.v3.ratelimit_pb2 import RateLimitDescriptor
 from wire.envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
 
@@ -113,41 +112,3 @@ def test_a_wrong_request_is_told_what_to_send(message: bytes, text: str, field: 
 def test_any_bytes_are_read_or_refused(garbage: bytes) -> None:
     with contextlib.suppress(InvalidRequest):
         decode(garbage)
-
-
-class Maker:
-    """Makes plans and counts them."""
-
-    def __init__(self) -> None:
-        self.made: list[bytes] = []
-
-    def __call__(self, rules: RuleSet, request: bytes) -> Plan:
-        self.made.append(request)
-        return Plan((), (), refused=False)
-
-
-def test_a_known_request_is_not_parsed_again_until_the_rules_change() -> None:
-    make, rules = Maker(), RuleSet()
-    memo = PlanMemo(make)
-    first = memo.plan(rules, b"a")
-    assert memo.plan(rules, b"a") is first
-    assert make.made == [b"a"]
-    memo.plan(RuleSet(), b"a")
-    assert make.made == [b"a", b"a"]
-
-
-def test_the_memo_is_bounded_and_keeps_what_is_used() -> None:
-    make, rules = Maker(), RuleSet()
-    memo = PlanMemo(make)
-    memo.MAX_PLANS = 10
-    for number in range(1000):
-        memo.plan(rules, b"hot")
-        memo.plan(rules, b"%d" % number)
-    assert make.made.count(b"hot") == 1
-    assert len(memo._young) + len(memo._old) <= 2 * memo.MAX_PLANS
-
-
-def test_a_huge_request_takes_no_room_in_the_memo() -> None:
-    memo = PlanMemo(Maker())
-    memo.plan(RuleSet(), b"x" * 5000)
-    assert not memo._young

@@ -1,0 +1,12 @@
+"""The use cases: deciding requests, looking after the rules' balances, and what each needs.
+
+ports.py     what is needed of the outside, as protocols
+limiter.py   may this request pass?
+asked.py     a planned request, and what is counted of it
+books.py     what rules have decided and which keys are hot, gathered from the requests
+"""
+
+from ratelimit_service.service.limiter import Limiter
+from ratelimit_service.service.ports import Answer, BucketStore, Done, RuleSource
+
+__all__ = ["Answer", "BucketStore", "Done", "Limiter", "RuleSource"]

@@ -1,0 +1,121 @@
+"""The books: what each rule has decided, and which keys are hot.
+
+Requests count for themselves (asked.py) and are gathered here: when somebody wants to see, once a
+second, and whenever many have collected, so that no hit is lost when a plan is forgotten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from ratelimit_service.core.hot_keys import Hot, HotKeys
+from ratelimit_service.core.tally import Tallies
+from ratelimit_service.service.asked import Counted
+
+if TYPE_CHECKING:
+    from chassis.clock import Clock
+    from ratelimit_service.core.descriptor import Descriptor, Entries
+    from ratelimit_service.core.match import Match
+    from ratelimit_service.core.plan import Item
+    from ratelimit_service.service.asked import Asked
+
+# Gathering one costs some 3 us; this many hold nobody up for a millisecond.
+MAX_WAITING = 256
+# Hot keys are kept by the thousand; callers may send megabytes of each.
+_KEY_CHARACTERS = 512
+_CUT_ENTRIES, _CUT_CHARACTERS = 8, 32
+NEAR_LIMIT_RATIO = 0.8  # the reference's
+
+# Domain, entries, and the path of the rule they met, "" for none.
+HotKey: TypeAlias = "tuple[str, Entries, str]"
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was decided since the start, as plain integers for the metrics."""
+
+    ok: int = 0
+    over_limit: int = 0
+    store_failures: int = 0
+    allowed_without_store: int = 0
+    denied_without_store: int = 0
+    unknown_domain: int = 0
+    global_shadow_mode: int = 0
+
+
+class Books:
+    """Tallies by rule and hot keys by descriptor, of this process."""
+
+    def __init__(self, clock: Clock, *, near_limit_ratio: float = NEAR_LIMIT_RATIO) -> None:
+        self.counts = Counts()
+        self.tallies = Tallies()
+        self._clock = clock
+        self._ratio = near_limit_ratio
+        self._hot: HotKeys[HotKey] = HotKeys(clock.monotonic())
+        self._waiting: list[Asked] = []
+
+    def counted(
+        self, domain: str, descriptor: Descriptor, match: Match | None, item: Item
+    ) -> Counted:
+        """Return the counters of one descriptor of a request that was just planned."""
+        hits = max(0, descriptor.hits)  # a refund is no hit
+        if match is None:
+            return Counted(hits, None, 0)
+        # The path of a limit that a request brought along is made of its values.
+        rule = match.rule.path if descriptor.override is None else domain
+        tally = self.tallies.of(match.metric, rule)
+        limit = getattr(item, "limit", None)
+        if limit is None:  # unlimited, or several limits, whose nearness is none of one number
+            return Counted(hits, tally, 0)
+        return Counted(hits, tally, limit.capacity - int(limit.capacity * self._ratio))
+
+    def enter(self, asked: Asked) -> None:
+        """Remember a request that counted for the first time since it was last gathered."""
+        self._waiting.append(asked)
+        if len(self._waiting) >= MAX_WAITING or asked.is_large:
+            self.bring_up()
+
+    def bring_up(self) -> None:
+        """Gather what the requests have counted."""
+        waiting, self._waiting = self._waiting, []
+        now = self._clock.monotonic()
+        for asked in waiting:
+            calls, asked.calls = asked.calls, 0
+            for descriptor, match, counted in zip(
+                asked.descriptors, asked.plan.matches, asked.counted, strict=True
+            ):
+                hits, over = calls * counted.hits, counted.over_limit
+                tally = counted.tally
+                if tally is not None:
+                    tally.total_hits += hits
+                    tally.over_limit += over
+                    tally.within_limit += hits - over
+                    tally.near_limit += counted.near_limit
+                    tally.shadow_mode += counted.shadowed
+                if hits:
+                    self._hot.add(_hot_key(asked.domain, descriptor, match), hits, over, now)
+                counted.over_limit = counted.near_limit = counted.shadowed = 0
+
+    def hottest(self, count: int, domain: str) -> tuple[list[Hot[HotKey]], float]:
+        """Return the hottest keys, of one domain or of all (""), and the seconds they cover."""
+        self.bring_up()
+        now = self._clock.monotonic()
+        seconds = self._hot.window_seconds(now)
+        wanted = count if not domain else None
+        found = [hot for hot in self._hot.top(wanted, now) if not domain or hot.key[0] == domain]
+        return found[:count], seconds
+
+
+def _hot_key(domain: str, descriptor: Descriptor, match: Match | None) -> HotKey:
+    """Return what a descriptor is counted under, its texts cut where they are long."""
+    entries = descriptor.entries
+    path = match.rule.path if match is not None else ""
+    if descriptor.size > _KEY_CHARACTERS:
+        entries = tuple([(_cut(key), _cut(value)) for key, value in entries[:_CUT_ENTRIES]])
+        path = path if descriptor.override is None else _cut(path)
+    return domain if len(domain) <= _KEY_CHARACTERS else _cut(domain), entries, path
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _CUT_CHARACTERS else f"{text[:_CUT_CHARACTERS]}…"

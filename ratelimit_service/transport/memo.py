@@ -1,0 +1,45 @@
+"""Requests by their bytes: the same client sends the same ones again and again.
+
+A known request is neither parsed nor matched. What is kept holds for one edition of the rules and
+is dropped with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ratelimit_service.service.asked import Asked, Edition
+
+
+class Memo:
+    """Planned requests by their bytes. Bounded; forgets the longest unused.
+
+    Two dicts in turn instead of an ordered one: a hit is one look-up and moves nothing.
+    """
+
+    MAX_KEPT = 16_384  # per dict; at most 3 KiB each with its key, so 96 MiB in all
+    MAX_REQUEST_BYTES = 1024  # Envoy's are some 30 to 300; a larger one is not worth its room
+    MAX_ITEMS = 4  # some 350 bytes each
+
+    def __init__(self, make: Callable[[Edition, bytes], Asked]) -> None:
+        self._make = make
+        self._edition: Edition | None = None
+        self._young: dict[bytes, Asked] = {}
+        self._old: dict[bytes, Asked] = {}
+
+    def asked(self, edition: Edition, request: bytes) -> Asked:
+        """Return `request` as planned under `edition`."""
+        if edition is not self._edition:
+            self._edition, self._young, self._old = edition, {}, {}
+        asked = self._young.get(request)
+        if asked is not None:
+            return asked
+        asked = self._old.get(request) or self._make(edition, request)
+        if len(request) <= self.MAX_REQUEST_BYTES and len(asked.counted) <= self.MAX_ITEMS:
+            if len(self._young) >= self.MAX_KEPT:
+                self._young, self._old = {}, self._young
+            self._young[request] = asked
+        return asked

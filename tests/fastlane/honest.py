@@ -1,0 +1,143 @@
+"""A client that has nothing to do with an attack, in a process of its own, and how long it waits.
+
+`python -m tests.fastlane.honest PORT` calls without a pause worth speaking of, in turn on one
+connection kept all along and on a fresh one, and prints for each call when it began, how long it
+took and which of the two it was. `Honest` runs that and judges.
+"""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from tests.fastlane.attacker import UNARY, Attacker
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+ROOT: Final = Path(__file__).parents[2]
+_PATIENCE: Final = 10.0
+_PAUSE: Final = 0.01
+_CALL: Final = tuple(
+    (name, b"/grpc.testing.TestService/EmptyCall" if name == b":path" else value)
+    for name, value in UNARY
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wait:
+    """One call: when it began and ended, on the system's monotonic clock, and how it went."""
+
+    began: float
+    ended: float
+    fresh: bool
+    answered: bool
+
+    @property
+    def seconds(self) -> float:
+        """How long it took; without end if it was not answered."""
+        return self.ended - self.began if self.answered else math.inf
+
+
+class Honest:
+    """The honest client's process."""
+
+    def __init__(self, port: int) -> None:
+        command = [sys.executable, "-m", "tests.fastlane.honest", str(port)]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self._waits: list[Wait] = []
+        self._came = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def worst_since(self, moment: float) -> tuple[float, float]:
+        """Return the longest wait on the kept connection and on fresh ones since `moment`.
+
+        Calls under way count: they are waited for, and so is one of each sort that begins now.
+        """
+        now = time.monotonic()
+        with self._came:
+            assert self._came.wait_for(lambda: self._sorts_since(now) == 2, 2 * _PATIENCE)
+            waits = [one for one in self._waits if one.ended >= moment]
+        return (
+            max(one.seconds for one in waits if not one.fresh),
+            max(one.seconds for one in waits if one.fresh),
+        )
+
+    def _sorts_since(self, moment: float) -> int:
+        return len({one.fresh for one in self._waits if one.began >= moment})
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            began, ended, sort, outcome = line.split(maxsplit=3)
+            wait = Wait(
+                began=float(began),
+                ended=float(ended),
+                fresh=sort == "fresh",
+                answered=outcome.strip() == "answered",
+            )
+            if not wait.answered:
+                print(f"the honest client: {sort}: {outcome.strip()}")
+            with self._came:
+                self._waits.append(wait)
+                self._came.notify_all()
+
+
+def _ask(attacker: Attacker, stream_id: int) -> str:
+    attacker.send(attacker.headers(stream_id, _CALL) + attacker.data(stream_id, bytes(5), end=True))
+    status = attacker.status(stream_id)
+    if status == b"0":
+        return "answered"
+    return f"status {status!r}, closed {attacker.closed}"
+
+
+def _tell(began: float, sort: str, outcome: str) -> None:
+    print(began, time.monotonic(), sort, outcome, flush=True)
+
+
+def main(port: int) -> None:
+    """Call until killed."""
+    kept = Attacker(port, patience=_PATIENCE)
+    pause = threading.Event()
+    stream_id = 1
+    while True:
+        began = time.monotonic()
+        _tell(began, "kept", _ask(kept, stream_id))
+        stream_id += 2
+        if kept.closed:
+            kept = Attacker(port, patience=_PATIENCE)
+            stream_id = 1
+        began = time.monotonic()
+        try:
+            with Attacker(port, patience=_PATIENCE) as fresh:
+                outcome = _ask(fresh, 1)
+        except OSError as error:
+            outcome = str(error)
+        _tell(began, "fresh", outcome)
+        pause.wait(_PAUSE)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
