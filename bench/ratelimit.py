@@ -35,7 +35,7 @@ from bench.servers import (
 )
 from bench.target import Target, show
 from ratelimit_service.core.bucket import Bucket
-from ratelimit_service.core.keys import bucket_key
+from ratelimit_service.core.keys import CounterKeys
 from ratelimit_service.core.limit import Limit, Unit
 from wire.envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest
 
@@ -160,7 +160,7 @@ def measure(
 
 def tokens_used(client: redis.Redis) -> int:
     """Return how many tokens the bench's bucket lacks."""
-    stored = client.get(bucket_key("", "bench", CLIENT, LIMIT))
+    stored = client.get(CounterKeys("", "bench", LIMIT).of(CLIENT))
     return int(stored.split()[0]) // Bucket.of(LIMIT).parts if stored else 0
 
 

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 from ratelimit_service.core.limit import Algorithm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ratelimit_service.core.descriptor import Entries
     from ratelimit_service.core.limit import Limit
 
@@ -29,32 +27,44 @@ _ALGORITHM = {
 }
 
 
-def bucket_key(
-    prefix: str,
-    domain: str,
-    entries: Entries,
-    limit: Limit,
-    *,
-    ordinal: int = 1,
-    shard_by: str = "",
-    reference: bool = False,
-) -> bytes:
-    """Return the key of the counter that `limit` gives to `entries` of `domain`.
+class CounterKeys:
+    """The keys of the counters that one limit of a rule gives to the clients of `domain`.
 
     `ordinal` tells apart limits of one rule that are counted alike. `reference`: counted as
     envoyproxy/ratelimit counts, whatever the limit says. Where several entries have the key
     `shard_by`, the first decides; where none has, all do.
     """
-    digest = _digest((domain, *(text for entry in entries for text in entry)))
-    how = counting(limit, reference=reference)
-    if ordinal > 1:
-        how = f"{how}.{ordinal}"
-    if shard_by:
+
+    __slots__ = ("_domain", "_head", "_shard_by", "_tail")
+
+    def __init__(
+        self,
+        prefix: str,
+        domain: str,
+        limit: Limit,
+        *,
+        ordinal: int = 1,
+        shard_by: str = "",
+        reference: bool = False,
+    ) -> None:
+        how = counting(limit, reference=reference)
+        self._domain = _part(domain)
+        self._shard_by = shard_by
+        self._head = f"{prefix}rate_limit:{{"
+        self._tail = f"{how}.{ordinal}" if ordinal > 1 else how
+
+    def of(self, entries: Entries) -> bytes:
+        """Return the key of the counter of `entries`."""
+        parts = self._domain
         for key, value in entries:
-            if key == shard_by:
-                shard = _digest((domain, value))
-                return f"{prefix}rate_limit:{{{shard}}}:{digest}:{how}".encode()
-    return f"{prefix}rate_limit:{{{digest}}}:{how}".encode()
+            parts += _part(key) + _part(value)
+        digest = blake2b(parts, digest_size=_DIGEST_BYTES).hexdigest()
+        if self._shard_by:
+            for key, value in entries:
+                if key == self._shard_by:
+                    shard = blake2b(self._domain + _part(value), digest_size=_DIGEST_BYTES)
+                    return f"{self._head}{shard.hexdigest()}}}:{digest}:{self._tail}".encode()
+        return f"{self._head}{digest}}}:{self._tail}".encode()
 
 
 def counting(limit: Limit, *, reference: bool = False) -> str:
@@ -67,10 +77,7 @@ def counting(limit: Limit, *, reference: bool = False) -> str:
     return f"{word}{_ALGORITHM[limit.algorithm]}{zone}"
 
 
-def _digest(parts: Iterable[str]) -> str:
-    digest = blake2b(digest_size=_DIGEST_BYTES)
-    for part in parts:
-        raw = part.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(8, "big"))
-        digest.update(raw)
-    return digest.hexdigest()
+def _part(text: str) -> bytes:
+    """Return a part of what is hashed, behind its length."""
+    raw = text.encode("utf-8", "surrogatepass")
+    return len(raw).to_bytes(8, "big") + raw

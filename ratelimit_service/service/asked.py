@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ratelimit_service.core.descriptor import Descriptor
     from ratelimit_service.core.plan import Plan
+    from ratelimit_service.core.planner import Planner
     from ratelimit_service.core.rule import RuleSet
     from ratelimit_service.core.tally import Tally
     from ratelimit_service.core.verdict import Verdict
@@ -26,11 +27,16 @@ _LARGE_CHARACTERS = 4096  # Envoy's requests have some 100
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edition:
-    """Rules and the hours they were planned at: plans of one edition must not outlive it."""
+    """Rules and the hours they are planned at: plans of one edition must not outlive it."""
 
-    rules: RuleSet
+    planner: Planner
     since_s: float
     until_s: float
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules."""
+        return self.planner.rules
 
 
 @dataclass(slots=True, eq=False)
@@ -68,12 +74,13 @@ class Asked:
         """Tell the common case."""
         items = self.plan.items
         self.is_large = sum([one.size for one in self.descriptors]) > _LARGE_CHARACTERS
-        self.local = any(
-            match is not None and match.rule.on_store_failure is OnStoreFailure.LOCAL
-            for match in self.plan.matches
-        )
-        common = len(items) == 1 and isinstance(items[0], Charged) and not items[0].rule.shadow_mode
-        self.single = self.counted[0] if common else None
+        self.single = None
+        self.local = False
+        for match in self.plan.matches:
+            if match is not None and match.rule.on_store_failure is OnStoreFailure.LOCAL:
+                self.local = True
+        if len(items) == 1 and isinstance(items[0], Charged) and not items[0].rule.shadow_mode:
+            self.single = self.counted[0]
 
     def count(self, verdict: Verdict) -> None:
         """Count one decision."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from chassis.errors import Exhausted, Unavailable
 from ratelimit_service.core.judge import judge, local_plan
+from ratelimit_service.core.lease import Held
 from ratelimit_service.core.plan import Policy
-from ratelimit_service.core.plan import plan as planned
+from ratelimit_service.core.planner import Planner
 from ratelimit_service.core.replica import part_of
 from ratelimit_service.service.absence import Absence
 from ratelimit_service.service.asked import Asked, Edition
@@ -75,12 +76,13 @@ class Limiter:
 
     def _renew(self, rules: RuleSet) -> Edition:
         now_s = self._clock.now()
-        self._edition = Edition(rules, now_s, rules.changes_after(now_s))
+        planner = Planner(rules, self.policy, now_s)
+        self._edition = Edition(planner, now_s, rules.changes_after(now_s))
         return self._edition
 
     def ask(self, edition: Edition, domain: str, descriptors: Sequence[Descriptor]) -> Asked:
         """Match a request against the rules. It may be decided often while they are in force."""
-        plan = planned(edition.rules, self.policy, domain, descriptors, edition.since_s)
+        plan = edition.planner.plan(domain, descriptors)
         if domain not in edition.rules.domains:
             self._counts.unknown_domain += 1
         counted = [
@@ -101,7 +103,7 @@ class Limiter:
 
         def done(met: Sequence[int], error: BaseException | None) -> None:
             if error is None:
-                if self._absence.lasts:
+                if self._absence.lasts and not isinstance(met, Held):
                     self._absence.end()
                 if asked.local:
                     self._local.seen(charges, met)

@@ -12,7 +12,7 @@ from ratelimit_service.core.charge import Charge, Mode
 from ratelimit_service.core.judge import judge
 from ratelimit_service.core.limit import Algorithm
 from ratelimit_service.core.match import step
-from ratelimit_service.core.plan import Charged, Plan, plan
+from ratelimit_service.core.plan import Charged, Plan
 from ratelimit_service.core.verdict import Status
 
 if TYPE_CHECKING:
@@ -171,8 +171,8 @@ class Operator:
         self, domain: str, descriptor: Descriptor
     ) -> tuple[Match | None, Sequence[_Applied]]:
         """Plan the descriptor as if it were all of a request."""
-        edition, policy = self._limiter.edition, self._limiter.policy
-        planned = plan(edition.rules, policy, domain, [descriptor], edition.since_s)
+        edition = self._limiter.edition
+        planned = edition.planner.plan(domain, [descriptor])
         (match,), (item,) = planned.matches, planned.items
         if match is None:
             return None, ()

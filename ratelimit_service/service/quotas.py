@@ -7,14 +7,13 @@ bucket meets, what is told to whom, what was long silent, and how much there may
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from chassis.errors import Exhausted, Unavailable
 from ratelimit_service.core.bucket_id import ordered
 from ratelimit_service.core.charge import Charge, Mode
 from ratelimit_service.core.descriptor import Descriptor
 from ratelimit_service.core.limit import OnStoreFailure
-from ratelimit_service.core.plan import plan
 from ratelimit_service.core.share import IDLE_REPORTS, Order, Share
 from ratelimit_service.core.verdict import Status
 from ratelimit_service.service.pool import Pool, QuotaCounts
@@ -52,6 +51,14 @@ class Usage:
     elapsed: float = 0.0
 
 
+class Told(NamedTuple):
+    """What a stream is told of a bucket. `anew`: not what it was told last."""
+
+    bucket: Entries
+    action: Action
+    anew: bool
+
+
 @dataclass(slots=True, eq=False)
 class Subscription:
     """One bucket of one stream. `pool` None: `order` is all there is to say of it."""
@@ -65,6 +72,7 @@ class Subscription:
     # What is charged, without refusing anything, for all that passes.
     watched: tuple[Charge, ...] = ()
     tally: Tally | None = None
+    told: Action | None = None
 
     def tell(self, action: Action) -> None:
         """Put it into the outbox, in place of what is there about this bucket."""
@@ -164,7 +172,7 @@ class Quotas:
         """Find what limits a bucket by the rules in force."""
         entries = ordered(edition.rules, domain, subscription.bucket)
         descriptor = Descriptor(entries=entries)
-        planned = plan(edition.rules, self._limiter.policy, domain, (descriptor,), edition.since_s)
+        planned = edition.planner.plan(domain, (descriptor,))
         subscription.edition = edition
         match = planned.matches[0]
         subscription.tally = None
@@ -290,14 +298,21 @@ class Stream:
         self._outbox[bucket] = action
         self._wake()
 
-    def take(self, most: int) -> list[tuple[Entries, Action]]:
+    def take(self, most: int) -> list[Told]:
         """Return what is to be sent now, at most so many actions."""
-        buckets = list(self._outbox)[:most]
-        return [(bucket, self._outbox.pop(bucket)) for bucket in buckets]
+        found = []
+        for bucket in list(self._outbox)[:most]:
+            action = self._outbox.pop(bucket)
+            subscription = self.subscriptions.get(bucket)
+            anew = subscription is None or subscription.told != action
+            if subscription is not None:
+                subscription.told = action
+            found.append(Told(bucket, action, anew))
+        return found
 
-    def sent(self, actions: Sequence[tuple[Entries, Action]]) -> None:
+    def sent(self, told: Sequence[Told]) -> None:
         """Take note that these are on their way, unless there is more of the same bucket."""
-        for bucket, _ in actions:
+        for bucket, _, _ in told:
             subscription = self.subscriptions.get(bucket)
             if subscription is not None and bucket not in self._outbox:
                 subscription.share.queued = False

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from chassis.latency import LatencyHistogram
 from ratelimit_service.core.tally import NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from chassis.latency import Latency
     from chassis.metrics import Metrics
     from ratelimit_service.service.books import Books
 
@@ -26,8 +28,15 @@ _OF_A_RULE = {
 }
 
 
-def observe(metrics: Metrics, books: Books) -> None:
-    """Expose what was decided."""
+def observe(metrics: Metrics, books: Books, latency: Latency) -> None:
+    """Expose what was decided, and how long it took."""
+    metrics.add(
+        LatencyHistogram(
+            "sluice_ratelimit_call_duration_seconds",
+            "ShouldRateLimit and /json, from arrival to answer.",
+            latency,
+        )
+    )
     counts = books.counts
     metrics.observe_counter(
         "ratelimit_decisions",

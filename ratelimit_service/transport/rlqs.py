@@ -24,18 +24,16 @@ if TYPE_CHECKING:
 
     from chassis.metrics import Metrics
     from ratelimit_service.core.descriptor import Entries
-    from ratelimit_service.core.share import Action
-    from ratelimit_service.service.quotas import Quotas, Stream
+    from ratelimit_service.service.quotas import Quotas, Stream, Told
 
 SERVICE_NAME = rlqs_pb2.DESCRIPTOR.services_by_name["RateLimitQuotaService"].full_name
 
 MAX_PAIRS = 16  # of a bucket id: Envoy makes them of its configuration, a handful
 MAX_TEXT_BYTES = 1024  # of a key or a value: a header's, at the most
-MAX_ACTIONS = 1_000  # in one message: some 100 KB, so that none meets the limit on its size
+MAX_ACTIONS = 1_000  # in one message: some 200 KB, so that none meets the limit on its size
 # Reports taken before others get their turn: some 2 ms.
 _TURN_REPORTS = 50
-# Such a bucket gets one token a day, so none while it is assigned. `nanos` are the block's serial:
-# Envoy 1.40 compares them to tell a new bucket from the one it has, and uses only the seconds.
+# A block does not refill: its bucket gets one token a day, so none while it is assigned.
 _FILL_SECONDS = 86_400
 _NANOS = 1_000_000_000
 
@@ -62,9 +60,9 @@ class RateLimitQuotaServicer(rlqs_pb2_grpc.RateLimitQuotaServiceServicer):
         try:
             while not stream.ended:
                 news.clear()
-                while actions := stream.take(MAX_ACTIONS):
-                    yield encode(actions)
-                    stream.sent(actions)
+                while told := stream.take(MAX_ACTIONS):
+                    yield encode(told)
+                    stream.sent(told)
                 if reading.done():
                     reading.result()
                     return
@@ -119,28 +117,44 @@ def decode(message: Reports.BucketQuotaUsage, field: str) -> Usage:
     )
 
 
-def encode(actions: Sequence[tuple[Entries, Action]]) -> Response:
-    """Return the message that tells `actions`."""
+def encode(told: Sequence[Told]) -> Response:
+    """Return the message that tells all this.
+
+    Envoy 1.40 fills a token bucket that takes another's place only as far as that one was. Behind a
+    refusal, which nobody meets as both are in force together, a new block comes full.
+    """
     response = Response()
-    for pairs, action in actions:
-        told = response.bucket_action.add()
-        told.bucket_id.bucket.update(pairs)
-        if action is Order.ABANDON:
-            told.abandon_action.SetInParent()
-            continue
-        assignment = told.quota_assignment_action
-        assignment.assignment_time_to_live.seconds = TTL_SECONDS
-        strategy = assignment.rate_limit_strategy
+    for pairs, action, anew in told:
+        if isinstance(action, Block) and anew:
+            _assign(response, pairs).blanket_rule = _RULES[Order.DENY]
         if isinstance(action, Block):
-            strategy.token_bucket.max_tokens = action.tokens
-            strategy.token_bucket.tokens_per_fill.value = 1
-            strategy.token_bucket.fill_interval.seconds = _FILL_SECONDS
-            strategy.token_bucket.fill_interval.nanos = action.serial % _NANOS
+            bucket = _assign(response, pairs).token_bucket
+            bucket.max_tokens = action.tokens
+            bucket.tokens_per_fill.value = 1
+            bucket.fill_interval.seconds = _FILL_SECONDS
+        elif action is Order.ABANDON:
+            _add(response, pairs).abandon_action.SetInParent()
         else:
-            rules = ratelimit_strategy_pb2.RateLimitStrategy
-            allows = action is Order.ALLOW
-            strategy.blanket_rule = rules.ALLOW_ALL if allows else rules.DENY_ALL
+            _assign(response, pairs).blanket_rule = _RULES[action]
     return response
+
+
+_RULES = {
+    Order.ALLOW: ratelimit_strategy_pb2.RateLimitStrategy.ALLOW_ALL,
+    Order.DENY: ratelimit_strategy_pb2.RateLimitStrategy.DENY_ALL,
+}
+
+
+def _add(response: Response, pairs: Entries) -> Response.BucketAction:
+    action = response.bucket_action.add()
+    action.bucket_id.bucket.update(pairs)
+    return action
+
+
+def _assign(response: Response, pairs: Entries) -> ratelimit_strategy_pb2.RateLimitStrategy:
+    assignment = _add(response, pairs).quota_assignment_action
+    assignment.assignment_time_to_live.seconds = TTL_SECONDS
+    return assignment.rate_limit_strategy
 
 
 def register(servicer: RateLimitQuotaServicer, server: grpc.aio.Server) -> None:

@@ -53,7 +53,7 @@ def _of_branch(
         rule.domain = domain
         rule.levels.extend(levels)
         rule.share_threshold = branch.share_threshold
-        if reference:
+        if reference and not rule.unlimited:
             rule.algorithm = pb.ALGORITHM_FIXED_WINDOW
             rule.burst = rule.limit
         yield rule

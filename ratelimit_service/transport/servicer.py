@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from chassis.latency import Latency
 from ratelimit_service.transport import codec
 from ratelimit_service.transport.extras import Extras
 from ratelimit_service.transport.memo import Memo
@@ -34,6 +35,7 @@ class RateLimitServicer:
     def __init__(
         self, limiter: Limiter, extras: Extras | None = None, tracing: Tracing | None = None
     ) -> None:
+        self.latency = Latency()
         self._tracing = tracing
         self._limiter = limiter
         self._extras = extras or Extras()
@@ -45,8 +47,13 @@ class RateLimitServicer:
 
     async def answer(self, request: bytes, timeout_seconds: float | None) -> tuple[Verdict, bytes]:
         """Decide one serialised RateLimitRequest; return the verdict and the serialised answer."""
+        latency = self.latency
+        since = latency.turn or latency.begin()
         asked = self._memo.asked(self._limiter.edition, request)
-        verdict = await self._limiter.check(asked, timeout_seconds)
+        try:
+            verdict = await self._limiter.check(asked, timeout_seconds)
+        finally:
+            latency.end(since)
         if self._tracing is not None:
             _describe(self._tracing.current(), asked, verdict)
         return verdict, self._encoded(request, asked, verdict)
@@ -60,10 +67,13 @@ class RateLimitServicer:
 
     def take(self, call: DeferredCall, failures: Failures) -> None:
         """Answer ShouldRateLimit by callback: the same, for a fifth of what awaiting it costs."""
+        latency = self.latency
+        since = latency.turn or latency.begin()
         asked = self._memo.asked(self._limiter.edition, call.message)
         span = None if self._tracing is None else self._tracing.current()
 
         def answer(verdict: Verdict | None, error: BaseException | None) -> None:
+            latency.end(since)
             if verdict is not None:
                 if span is not None:
                     _describe(span, asked, verdict)

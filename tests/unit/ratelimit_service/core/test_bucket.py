@@ -6,7 +6,7 @@ import random
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratelimit_service.core.bucket import LONGEST_US, Bucket, Cell
@@ -66,6 +66,7 @@ def test_hundred_a_minute(story: str, at_us: list[int], passes: int) -> None:
     assert passed == passes, story
 
 
+@settings(deadline=None)  # long histories, busy machines
 @given(limits, st.data())
 def test_in_any_span_there_is_a_capacity_and_what_the_rate_brings_and_no_more(
     limit: Limit, data: st.DataObject
@@ -87,6 +88,7 @@ def test_in_any_span_there_is_a_capacity_and_what_the_rate_brings_and_no_more(
             assert hits <= limit.capacity + rate_of(limit) * (span + bucket.tick_us - 1)
 
 
+@settings(deadline=None)  # long histories, busy machines
 @given(limits, st.data())
 def test_a_bucket_that_ticks_by_the_microsecond_is_the_textbooks_to_the_last_part(
     limit: Limit, data: st.DataObject

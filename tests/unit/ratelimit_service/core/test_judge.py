@@ -5,24 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit_service.core.bucket import Bucket
-from ratelimit_service.core.charge import Charge, Mode
 from ratelimit_service.core.descriptor import Descriptor
 from ratelimit_service.core.judge import judge, local_plan
-from ratelimit_service.core.limit import UNLIMITED_REMAINING, Limit, Unit
-from ratelimit_service.core.plan import Charged, Plan, Policy, charges_of, plan
+from ratelimit_service.core.limit import UNLIMITED_REMAINING
+from ratelimit_service.core.plan import Plan, Policy
+from ratelimit_service.core.planner import plan
 from ratelimit_service.core.take import take
 from ratelimit_service.core.verdict import Status, Verdict
-from ratelimit_service.core.window import Window
 from tests.unit.ratelimit_service.core.test_rules import build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from ratelimit_service.core.charge import Meter
     from ratelimit_service.core.take import Cells
 
 START = 1_795_561_835_147_696
@@ -310,82 +305,6 @@ def test_one_descriptor_alone_is_judged_as_among_others(key: str, hits: int, use
     one, two = judge(alone, met), judge(among, met)
     assert one == Verdict(two.over, one.statuses)
     assert one.statuses[0] == two.statuses[0]
-
-
-limits = st.builds(
-    Limit,
-    requests_per_unit=st.integers(1, 20),
-    unit=st.sampled_from([Unit.SECOND, Unit.MINUTE, Unit.DAY]),
-)
-TODAY = START // SECOND // 86_400
-
-
-def days(limit: Limit) -> Window:
-    return Window.calendar(limit, [86_400 * (TODAY + day) for day in (-1, 0, 1, 2)])
-
-
-METERS: dict[str, Callable[[Limit], Meter]] = {
-    "bucket": Bucket.of,
-    "fixed": Window.fixed,
-    "sliding": Window.sliding,
-    "calendar": days,
-}
-MODES = [Mode.ENFORCED, Mode.POSTPAID, Mode.QUOTA, Mode.COUNTED]
-
-
-@st.composite
-def charged(draw: st.DrawFn, number: int) -> Charged:
-    limit = draw(limits)
-    mode = draw(st.sampled_from(MODES))
-    kinds = ["fixed", "calendar"] if mode is Mode.COUNTED else list(METERS)
-    meter = METERS[draw(st.sampled_from(kinds))](limit)
-    hits = draw(st.integers(0, limit.capacity))
-    (descriptor,) = ask("ten").matches
-    assert descriptor is not None
-    return Charged(limit, Charge(b"%d" % number, meter, meter.cost(hits), mode), descriptor.rule)
-
-
-def planned(items: Sequence[Charged]) -> Plan:
-    quotas = tuple([item.charge.mode is Mode.QUOTA for item in items])
-    return Plan(tuple(items), charges_of(items), False, (None,) * len(items), quotas, Policy())
-
-
-@given(st.data())
-def test_what_was_refused_passes_after_the_wait_it_was_told(data: st.DataObject) -> None:
-    """Whatever its meter and mode are, and as long as nobody else comes."""
-    items = [data.draw(charged(number)) for number in range(data.draw(st.integers(1, 3)))]
-    asked = planned(items)
-    cells: Cells = {}
-    now = START
-    before = judge(asked, take(cells, [asked.charges], now))
-    for _ in range(data.draw(st.integers(0, 20))):
-        if any(overs(before)):
-            break
-        now += data.draw(st.integers(0, 3 * SECOND))
-        before = judge(asked, take(cells, [asked.charges], now))
-    assume(any(overs(before)))
-    now += max(status.reset_us for status in before.statuses if status.over)
-    after = judge(asked, take(cells, [asked.charges], now))
-    for first, second in zip(before.statuses, after.statuses, strict=True):
-        assert not (first.over and second.over)
-    if all(item.charge.mode is Mode.ENFORCED for item in items):
-        assert not after.over
-
-
-@given(st.data())
-def test_an_enforced_request_passes_no_second_sooner_than_it_was_told(
-    data: st.DataObject,
-) -> None:
-    item = data.draw(charged(0).filter(lambda item: item.charge.mode is Mode.ENFORCED))
-    asked = planned([item])
-    cells: Cells = {}
-    now = START
-    for _ in range(data.draw(st.integers(1, 30))):
-        now += data.draw(st.integers(0, SECOND // 2))
-        (status,) = judge(asked, take(cells, [asked.charges], now)).statuses
-        if status.over:
-            early = now + status.reset_us - SECOND - 1
-            assert judge(asked, take(dict(cells), [asked.charges], early)).over or early < now
 
 
 @pytest.mark.parametrize(

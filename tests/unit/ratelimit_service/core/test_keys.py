@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit_service.core.keys import bucket_key
+from ratelimit_service.core.keys import CounterKeys
 from ratelimit_service.core.limit import Algorithm, Limit, Unit
 
 if TYPE_CHECKING:
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 
 MINUTE = Limit(requests_per_unit=1, unit=Unit.MINUTE)
 HOUR = Limit(requests_per_unit=1, unit=Unit.HOUR)
+
+
+def bucket_key(
+    prefix: str, domain: str, entries: Entries, limit: Limit, *, ordinal: int = 1,
+    shard_by: str = "", reference: bool = False,
+) -> bytes:  # fmt: skip
+    keys = CounterKeys(
+        prefix, domain, limit, ordinal=ordinal, shard_by=shard_by, reference=reference
+    )
+    return keys.of(entries)
 
 
 def test_a_key_has_the_promised_form() -> None:

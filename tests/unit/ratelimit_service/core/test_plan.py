@@ -8,7 +8,8 @@ from ratelimit_service.core.bucket import Bucket
 from ratelimit_service.core.charge import Mode
 from ratelimit_service.core.descriptor import Descriptor
 from ratelimit_service.core.limit import UNLIMITED_REMAINING, Limit, Unit
-from ratelimit_service.core.plan import Charged, Plan, Policy, plan
+from ratelimit_service.core.plan import Charged, Plan, Policy
+from ratelimit_service.core.planner import plan
 from ratelimit_service.core.verdict import Status
 from ratelimit_service.core.window import Window
 from tests.unit.ratelimit_service.core.test_rules import build

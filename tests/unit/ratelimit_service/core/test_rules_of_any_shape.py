@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ratelimit_service.core import allowances, rules, shifts
 from ratelimit_service.core.descriptor import Descriptor
-from ratelimit_service.core.plan import Policy, plan
+from ratelimit_service.core.plan import Policy
+from ratelimit_service.core.planner import plan
 from ratelimit_service.storage.rules_file import Sources
 
 odd = st.one_of(

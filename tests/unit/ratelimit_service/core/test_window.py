@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratelimit_service.core.calendars import edges
@@ -62,6 +62,7 @@ def within(passed: list[tuple[int, int]], begin: int, end: int) -> int:
     return sum(hits for at, hits in passed if begin < at <= end)
 
 
+@settings(deadline=None)  # long histories, busy machines
 @given(limits, st.data())
 def test_a_sliding_window_lets_no_more_than_the_limit_into_any_period(
     limit: Limit, data: st.DataObject
@@ -73,6 +74,7 @@ def test_a_sliding_window_lets_no_more_than_the_limit_into_any_period(
         assert within(passed, at - period_us, at) <= limit.requests_per_unit
 
 
+@settings(deadline=None)  # long histories, busy machines
 @given(limits, st.data())
 def test_a_sliding_window_refuses_nothing_that_fits_a_64th_of_the_period_later(
     limit: Limit, data: st.DataObject
@@ -87,6 +89,7 @@ def test_a_sliding_window_refuses_nothing_that_fits_a_64th_of_the_period_later(
         assert counted + hits > limit.requests_per_unit
 
 
+@settings(deadline=None)  # long histories, busy machines
 @given(limits, st.data())
 def test_a_fixed_window_lets_exactly_the_limit_into_each_period(
     limit: Limit, data: st.DataObject

@@ -1,8 +1,8 @@
 """Envoys that share limits by quota streams, on a clock of the test's own.
 
 They do as Envoy 1.40 does: the first request of a bucket reports it at once, all are reported every
-five seconds, a block that differs from the last one comes full, an equal one is prolonged, and an
-assignment ends with its time to live. Without an assignment they refuse.
+five seconds, a new block comes full, one sent again is prolonged, and an assignment ends with its
+time to live; sent again after that, it comes full. Without an assignment they refuse.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from chassis.errors import Unavailable
 from ratelimit_service.core.share import REPORT_SECONDS, TTL_SECONDS, Action, Block, Order
-from ratelimit_service.service.quotas import Quotas, Stream, Usage
+from ratelimit_service.service.quotas import Quotas, Stream, Told, Usage
 from ratelimit_service.storage.memory import MemoryBuckets
 from tests.limiting import ManualClock, make_limiter
 
@@ -158,6 +158,10 @@ class Envoy:
             self.link.stream.close()
             self.link = None
 
+    def hang(self) -> None:
+        """Keep the stream, and report nothing."""
+        self._alive = False
+
     def kill(self) -> None:
         """Be gone."""
         self._alive = False
@@ -182,13 +186,13 @@ class Envoy:
         if link.stream.ended:
             self.break_link()
             return
-        actions = link.stream.take(1000)
-        link.stream.sent(actions)
-        self._carry(link, "down", lambda: self._obey(actions))
+        told = link.stream.take(1000)
+        link.stream.sent(told)
+        self._carry(link, "down", lambda: self._obey(told))
 
-    def _obey(self, actions: Sequence[tuple[Entries, Action]]) -> None:
+    def _obey(self, told: Sequence[Told]) -> None:
         now = self._world.clock.seconds
-        for pairs, action in actions:
+        for pairs, action, anew in told:
             bucket = self.buckets.get(pairs)
             if bucket is None:
                 continue
@@ -198,7 +202,7 @@ class Envoy:
                 continue
             if now >= bucket.expires_at:
                 bucket.strategy = None
-            if isinstance(action, Block) and action != bucket.strategy:
+            if isinstance(action, Block) and (anew or bucket.strategy is None):
                 bucket.left = action.tokens
             bucket.strategy = action
             bucket.expires_at = now + TTL_SECONDS

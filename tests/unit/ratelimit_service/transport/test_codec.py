@@ -14,6 +14,7 @@ from chassis.errors import InvalidRequest
 from ratelimit_service.core.descriptor import Descriptor
 from ratelimit_service.core.limit import Limit, Unit
 from ratelimit_service.core.verdict import Status, Verdict
+from ratelimit_service.transport import codec
 from ratelimit_service.transport.codec import decode, encode
 from wire.envoy.extensions.common.ratelimit.v3.ratelimit_pb2 import RateLimitDescriptor
 from wire.envoy.service.ratelimit.v3.rls_pb2 import RateLimitRequest, RateLimitResponse
@@ -112,3 +113,56 @@ def test_a_wrong_request_is_told_what_to_send(message: bytes, text: str, field: 
 def test_any_bytes_are_read_or_refused(garbage: bytes) -> None:
     with contextlib.suppress(InvalidRequest):
         decode(garbage)
+
+
+names = st.text(max_size=20)
+
+
+@given(
+    st.builds(
+        RateLimitRequest,
+        domain=names,
+        descriptors=st.lists(
+            st.builds(
+                RateLimitDescriptor,
+                entries=st.lists(st.builds(Entry, key=names, value=names), max_size=3),
+            ),
+            max_size=2,
+        ),
+        hits_addend=st.sampled_from([0, 0, 0, 5]),
+    )
+)
+def test_plain_requests_are_read_as_protobuf_reads_them(message: RateLimitRequest) -> None:
+    raw = message.SerializeToString()
+    quick = codec._plain(raw)
+    if quick is None:
+        return
+    domain, (descriptor,) = quick
+    (there,) = message.descriptors
+    assert domain == message.domain
+    assert message.hits_addend == 0
+    assert descriptor.entries == tuple((entry.key, entry.value) for entry in there.entries)
+    assert (descriptor.hits, descriptor.override) == (1, None)
+
+
+def test_what_envoy_sends_is_read_quickly() -> None:
+    assert codec._plain(request(one())) == ("d", (Descriptor(entries=(("k", "v"),)),))
+
+
+@given(st.binary(max_size=60), st.integers(0, 60))
+def test_no_bytes_are_taken_for_a_plain_request_that_protobuf_reads_otherwise(
+    garbage: bytes, at: int
+) -> None:
+    valid = request(one(), domain="demo")
+    for raw in (garbage, valid[:at] + garbage[:2] + valid[at + 2 :], valid[:at]):
+        quick = codec._plain(raw)
+        if quick is None:
+            continue
+        message = RateLimitRequest.FromString(raw)
+        domain, (descriptor,) = quick
+        assert message.domain == domain
+        (there,) = message.descriptors
+        assert descriptor.entries == tuple((entry.key, entry.value) for entry in there.entries)
+        assert not message.hits_addend
+        assert not there.HasField("hits_addend")
+        assert not there.HasField("limit")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ratelimit_service.core.plan import Plan
+from ratelimit_service.core.plan import Plan, Policy
+from ratelimit_service.core.planner import Planner
 from ratelimit_service.core.rule import RuleSet
 from ratelimit_service.service.asked import Asked, Edition
 from ratelimit_service.transport.memo import Memo
@@ -20,17 +21,30 @@ class Maker:
 
 
 def edition() -> Edition:
-    return Edition(RuleSet(), 0.0, 1.0)
+    return Edition(Planner(RuleSet(), Policy(), 0.0), 0.0, 1.0)
 
 
-def test_a_known_request_is_not_parsed_again_until_the_edition_changes() -> None:
+def test_a_request_that_came_twice_is_not_parsed_again_until_the_edition_changes() -> None:
     make, present = Maker(), edition()
     memo = Memo(make)
-    first = memo.asked(present, b"a")
-    assert memo.asked(present, b"a") is first
-    assert make.made == [b"a"]
+    memo.asked(present, b"a")
+    second = memo.asked(present, b"a")
+    assert memo.asked(present, b"a") is second
+    assert make.made == [b"a"] * 2
     memo.asked(edition(), b"a")
-    assert make.made == [b"a", b"a"]
+    assert make.made == [b"a"] * 3
+
+
+def test_clients_that_come_once_push_nobody_out() -> None:
+    make, present = Maker(), edition()
+    memo = Memo(make)
+    memo.MAX_KEPT = 10
+    for _ in range(2):
+        memo.asked(present, b"regular")
+    for number in range(1000):
+        memo.asked(present, b"%d" % number)
+    memo.asked(present, b"regular")
+    assert make.made.count(b"regular") == 2
 
 
 def test_the_memo_is_bounded_and_keeps_what_is_used() -> None:
@@ -39,12 +53,14 @@ def test_the_memo_is_bounded_and_keeps_what_is_used() -> None:
     memo.MAX_KEPT = 10
     for number in range(1000):
         memo.asked(present, b"hot")
-        memo.asked(present, b"%d" % number)
-    assert make.made.count(b"hot") == 1
+        for _ in range(2):
+            memo.asked(present, b"%d" % number)
+    assert make.made.count(b"hot") == 2
     assert len(memo._young) + len(memo._old) <= 2 * memo.MAX_KEPT
 
 
 def test_a_huge_request_takes_no_room_in_the_memo() -> None:
     memo = Memo(Maker())
-    memo.asked(edition(), b"x" * 5000)
+    for _ in range(3):
+        memo.asked(edition(), b"x" * 5000)
     assert not memo._young

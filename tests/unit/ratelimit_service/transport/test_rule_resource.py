@@ -102,7 +102,14 @@ def test_a_shadow_mode_above_the_limit_means_nothing_as_envoy_gateway_sends_it()
 def test_every_field_of_a_limit_arrives() -> None:
     limit = {"unit": "WEEK", "requests_per_unit": 7, "name": "w", "replaces": [{"name": "other"}]}
     flags = {"shadow_mode": True, "quota_mode": True, "detailed_metric": True}
-    metadata = {"tier": "gold", "n": 3, "f": 0.5, "e": 1e30, "no": None, "l": [True, "x", "true"]}
+    metadata: dict[str, Any] = {
+        "tier": "gold",
+        "n": 3,
+        "f": 0.5,
+        "e": 1e30,
+        "no": None,
+        "l": [True, "x", "true"],
+    }
     resource = config("d", {"key": "k", "value": "v", "rate_limit": limit, **flags})
     resource.descriptors[0].metadata.update(metadata)
     rule = only_rule(build(resource.SerializeToString()))
