@@ -121,11 +121,12 @@ def build(environ: Mapping[str, str]) -> App:
         limits=settings.limits,
         reuse_port=settings.worker.shares_ports,
     )
-    metrics.observe(meters, limiter.books)
+    metrics.observe(meters, limiter.books, servicer.latency)
     if settings.reference_metric_names:
         loads = lambda: (rules.loads, rules.failed_loads)  # noqa: E731  two numbers, read late
         meters.add(ReferenceMetrics(limiter.books, loads))
-    rooms: list[Observed] = [rules, store.buckets, *store.doors, grpc_server]
+    store.doors[0].observe(meters, *store.doors[1:])
+    rooms: list[Observed] = [rules, store.buckets, grpc_server]
     rooms += [room for room in (tls, tracing) if room is not None]
     for room in rooms:
         room.observe(meters)

@@ -1,7 +1,8 @@
 """What a request asks of the store, and the rules by which its charges are made or not.
 
 The rules are stated once, here: the store's twin (take.py), the verdict (judge.py) and whoever
-charges a request in parts ask these functions, and storage/lua/modes.lua computes the same.
+charges a request in parts ask these functions; storage/lua/charge.lua and modes.lua compute the
+same.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from ratelimit_service.core.bucket import Bucket
+    from ratelimit_service.core.rule import Lease
     from ratelimit_service.core.window import Window
 
 Meter: TypeAlias = "Bucket | Window"
@@ -24,7 +26,7 @@ LARGEST = EXACT // 2
 
 
 class Mode(IntEnum):
-    """When a charge of a request is made. The numbers are those of storage/lua/modes.lua."""
+    """When a charge of a request is made. The numbers are those of storage/lua/spans.lua."""
 
     # With the other enforced charges of its request, or not at all.
     ENFORCED = 0
@@ -44,7 +46,8 @@ class Charge:
     """Take `cost` (negative: give back; 0: look) from the meter at `key`.
 
     The cost is in the meter's own parts (see Meter.cost). `per_second` is set where the limit's
-    unit is the second, because those may live in a Redis of their own.
+    unit is the second, because those may live in a Redis of their own. `lease`: how much of the
+    meter a replica may take ahead (lease.py); only enforced charges of buckets have one.
     """
 
     key: bytes
@@ -52,6 +55,7 @@ class Charge:
     cost: int
     mode: Mode = Mode.ENFORCED
     per_second: bool = False
+    lease: Lease | None = None
 
     @property
     def look(self) -> Charge:

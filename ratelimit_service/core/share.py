@@ -58,7 +58,7 @@ class Order(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Tokens to spend. `serial` sets it apart from one of the same size: it comes full again."""
+    """Tokens to spend. `serial` sets it apart from others of the same size."""
 
     tokens: int
     serial: int
@@ -120,13 +120,14 @@ class Share:
     def hear(self, now: float, hits: int, elapsed: float) -> None:
         """Take note of the demand in a report that covers `elapsed` seconds.
 
-        A rise counts at once, a fall by half: it may be a pause.
+        A rise counts at once, a fall by half if there is enough: it may be a pause.
         """
         self._reported_before, self.reported_at = self.reported_at, now
         self._span_hits += hits
         if self._span_from is None:
             self._span_from = now
             if elapsed < _MIN_SPAN_SECONDS:
+                self._span_hits = 0  # the one that began it
                 return
         else:
             elapsed = now - self._span_from
@@ -135,8 +136,9 @@ class Share:
         current = self._span_hits / elapsed
         self.idle_reports = 0 if self._span_hits else self.idle_reports + 1
         self._span_from, self._span_hits = now, 0
-        rate = max(current, (self.rate or 0.0) / 2)
-        self.rate = rate if self.idle_reports < 2 else 0.0
+        # What one keeps for its return while tokens are scarce is missing elsewhere.
+        least = 0.0 if self.hungry or self.idle_reports > 1 else (self.rate or 0.0) / 2
+        self.rate = max(current, least)
 
     def settle(self, now: float, passed: int) -> tuple[int, int]:
         """Enter what a report says has passed.

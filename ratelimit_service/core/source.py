@@ -14,7 +14,10 @@ from chassis.errors import Problem
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where something stands: file as shown to people, line and column from 1."""
+    """Where something stands: file as shown to people, line and column from 1.
+
+    Line 0: there are no lines, and the file's name says it all.
+    """
 
     file: str
     line: int
@@ -26,6 +29,8 @@ class Place:
 
     def seen_from(self, other: Place) -> str:
         """Return what a message about `other` calls this place."""
+        if not self.line:
+            return self.file
         return f"line {self.line}" if self.file == other.file else f"{self.file}:{self.line}"
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from chassis.clock import SystemClock
 from chassis.errors import ConfigError
 from ratelimit_service.storage.build_process import build_apart
-from ratelimit_service.storage.collector import branches_of, release, spare
+from ratelimit_service.storage.collector import branches_of, release
 
 if TYPE_CHECKING:
     import structlog
@@ -93,7 +93,7 @@ class RulesInForce:
     async def _built(self, sources: RuleSources) -> Built:
         if self.current is None:
             # There is no call yet that could be held up, and a thread starts sooner.
-            return await asyncio.to_thread(_built_here, sources)
+            return await asyncio.to_thread(sources.built)
         return await build_apart(sources)
 
     def _tell(self, error: ConfigError) -> None:
@@ -102,13 +102,6 @@ class RulesInForce:
         self._log.error(f"rules not reloaded, {stays}")
         for line in shown(error.problems):
             self._log.error(line)
-
-
-def _built_here(sources: RuleSources) -> Built:
-    built = sources.built()
-    for root in built.rules.domains.values() if built.rules else ():
-        spare((root, *root.below()))
-    return built
 
 
 def shown(problems: tuple[Problem, ...]) -> list[str]:

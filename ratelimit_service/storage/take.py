@@ -34,7 +34,7 @@ def pack(requests: Iterable[Sequence[Charge]]) -> tuple[list[bytes], list[int]]:
         args.append(len(charges))
         for charge in charges:
             bucket = charge.meter
-            if charge.mode or not isinstance(bucket, Bucket):  # ENFORCED is 0
+            if charge.mode or bucket.__class__ is not Bucket:  # ENFORCED is 0
                 break
             index = keys.setdefault(charge.key, len(keys) + 1)
             args += (index, charge.cost, bucket.full, bucket.refill, bucket.tick_us)

@@ -31,8 +31,8 @@ SERVICE_NAME = rlqs_pb2.DESCRIPTOR.services_by_name["RateLimitQuotaService"].ful
 MAX_PAIRS = 16  # of a bucket id: Envoy makes them of its configuration, a handful
 MAX_TEXT_BYTES = 1024  # of a key or a value: a header's, at the most
 MAX_ACTIONS = 1_000  # in one message: some 200 KB, so that none meets the limit on its size
-# Reports taken before others get their turn: some 2 ms.
-_TURN_REPORTS = 50
+# Reports taken before others get their turn: some 2 ms if all of them are new.
+_TURN_REPORTS = 20
 # A block does not refill: its bucket gets one token a day, so none while it is assigned.
 _FILL_SECONDS = 86_400
 _NANOS = 1_000_000_000

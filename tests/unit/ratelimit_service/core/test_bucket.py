@@ -6,7 +6,7 @@ import random
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ratelimit_service.core.bucket import LONGEST_US, Bucket, Cell
@@ -163,6 +163,7 @@ def test_the_rate_is_the_limits_exactly(limit: Limit) -> None:
 
 
 @given(odd_limits)
+@example(Limit(requests_per_unit=7, unit=Unit.DAY, unit_multiplier=3649, burst=2**32 - 1))
 def test_the_rate_of_an_odd_long_period_is_no_higher_and_hardly_lower(limit: Limit) -> None:
     bucket = Bucket.of(limit)
     rate = Fraction(bucket.refill, bucket.parts * bucket.tick_us) / rate_of(limit)

@@ -226,7 +226,8 @@ def test_the_policys_shadow_mode_lets_through_and_leaves_the_statuses() -> None:
     run(ask("two", hits=2, policy=policy), cells)
     verdict = run(ask("two", policy=policy), cells)
     assert (verdict.over, verdict.shadowed, overs(verdict)) == (False, True, [True])
-    assert not run(ask("ten", policy=policy), cells).shadowed
+    for hits in (1, -1):
+        assert not run(ask("ten", hits=hits, policy=policy), cells).shadowed
 
 
 def test_post_paid_hits_pass_into_debt_only_while_there_is_none() -> None:

@@ -104,10 +104,18 @@ class Link:
 
 
 class Envoy:
-    """One Envoy; `delay` says how long a message takes, in seconds."""
+    """One Envoy; `delay` says how long a message takes, in seconds.
+
+    `lenient`: without an assignment it lets everything pass.
+    """
 
     def __init__(
-        self, world: World, delay: Callable[[], float] = lambda: 0.001, replica: int = 0
+        self,
+        world: World,
+        delay: Callable[[], float] = lambda: 0.001,
+        replica: int = 0,
+        *,
+        lenient: bool = False,
     ) -> None:
         self.admitted = 0
         self.refused = 0
@@ -117,6 +125,7 @@ class Envoy:
         self.link: Link | None = None
         self._world = world
         self._delay = delay
+        self._lenient = lenient
         self._alive = True
         self._reporting = False
 
@@ -125,27 +134,30 @@ class Envoy:
         now = self._world.clock.seconds
         bucket = self.buckets.get(pairs)
         if bucket is None:
-            bucket = self.buckets[pairs] = Bucket(denied=1, reported_at=now)
-            self.refused += 1
+            bucket = self.buckets[pairs] = Bucket(reported_at=now)
+            self._count(bucket, passes=self._lenient)
             if not self._reporting:
                 self._reporting = True
                 self._connect()
                 self._world.call_later(REPORT_SECONDS, self._report_all)
             self._send([self._usage(pairs, bucket)])
-            return False
+            return self._lenient
         if now >= bucket.expires_at:
             bucket.strategy = None
-        passes = bucket.strategy is Order.ALLOW
+        passes = bucket.strategy is Order.ALLOW or (bucket.strategy is None and self._lenient)
         if isinstance(bucket.strategy, Block) and bucket.left:
             bucket.left -= 1
             passes = True
+        self._count(bucket, passes=passes)
+        return passes
+
+    def _count(self, bucket: Bucket, *, passes: bool) -> None:
         if passes:
             bucket.allowed += 1
             self.admitted += 1
         else:
             bucket.denied += 1
             self.refused += 1
-        return passes
 
     def requests(self, pairs: Entries, count: int) -> int:
         """Ask for many; return how many passed."""

@@ -288,6 +288,21 @@ def test_a_late_block_is_not_spent_twice() -> None:
     assert passed <= 100 + 1, "an hour's limit gives one in a minute"
 
 
+def test_what_passes_before_the_first_assignment_is_charged_when_it_is_reported() -> None:
+    world = World(limit(100, Unit.HOUR))
+    envoy = Envoy(world, lambda: 0.5, lenient=True)
+    assert envoy.requests(ALICE, 30) == 30
+    world.run(2)
+    assert call(world, 200) == 49, "one was reported at once, and then half was given"
+    assert envoy.requests(ALICE, 60) == 50
+    world.run(6)
+    assert world.replicas[0].counts.tokens_overspent == 30
+    world.run(36 * 29)
+    assert call(world, 1) == 0, "an hour's limit has paid for twenty-nine"
+    world.run(36 * 2)
+    assert call(world, 1) == 1
+
+
 def test_an_idle_bucket_is_abandoned_and_the_next_request_subscribes_anew() -> None:
     world = World(limit(100, Unit.HOUR))
     envoy = Envoy(world)

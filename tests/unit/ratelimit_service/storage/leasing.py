@@ -53,7 +53,8 @@ class Link:
         error: Exception | None = None
         if fail != "before":
             met = twin.take(self.world.cells, [charges], self.world.now_us)
-            if done in self.world.callers and not is_short(charges[0], met[0]):
+            # Only what a caller asked for has a lease; blocks are not for anybody yet.
+            if charges[0].lease is not None and not is_short(charges[0], met[0]):
                 self.world.admit(charges[0].cost)
         if fail:
             met, error = [], Unavailable("away")
@@ -67,6 +68,17 @@ class Replica:
     buckets: LeasedBuckets
     link: Link
     answers: list[Sequence[int] | BaseException] = field(default_factory=list)
+
+    def in_hand(self, now_us: int) -> int:
+        """Return the tokens of the first block that has any which may be spent."""
+        key = self.buckets._young.get(KEY)
+        blocks = key.blocks if key is not None else []
+        found = [
+            block.left(now_us) // block.bucket.parts
+            for block in blocks
+            if now_us < block.until_us
+        ]
+        return next(filter(None, found), 0)
 
 
 class World:
@@ -82,7 +94,6 @@ class World:
         self.cells: Cells = {}
         self.plain: Cells = {}
         self.admitted = 0
-        self.callers: list[Done] = []
         self._events: list[tuple[int, int, Put]] = []
         self._serial = 0
         self.count = replicas
@@ -96,9 +107,7 @@ class World:
 
     def start(self) -> Replica:
         link = Link(self)
-        buckets = LeasedBuckets(
-            link, self, replicas=lambda: self.count, call_later=self.call_later
-        )
+        buckets = LeasedBuckets(link, self, replicas=lambda: self.count, call_later=self.call_later)
         return Replica(buckets, link)
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> Put:
@@ -131,12 +140,7 @@ class World:
                 self.admit(cost)
             replica.answers.append(error or met)
 
-        # Who asked is known by identity, however the store wraps it.
-        replica.buckets.take([charge], None, self.known(done))
-
-    def known(self, done: Done) -> Done:
-        self.callers.append(done)
-        return done
+        replica.buckets.take([charge], None, done)
 
     def admit(self, cost: int) -> None:
         """Charge the plain bucket, which must hold whatever passes: the textbook bound."""
@@ -146,6 +150,16 @@ class World:
             f"{cost / self.bucket.parts:g} more hits at {self.now_us} us than burst + rate x t"
         )
         self.admitted += cost
+
+    def squeeze(self) -> None:
+        """Take all there is at this moment: what the bucket has, and what replicas hold of it."""
+        (lacks,) = twin.take(self.cells, [[Charge(KEY, self.bucket, 0)]], self.now_us)
+        cost = self.bucket.cost(self.bucket.tokens(lacks))
+        twin.take(self.cells, [[Charge(KEY, self.bucket, cost)]], self.now_us)
+        self.admit(cost)
+        for replica in self.replicas:
+            while tokens := replica.in_hand(self.now_us):
+                self.call(replica, tokens)
 
     def kept(self) -> int:
         """Return the parts that the bucket lacks though nobody got them."""
