@@ -158,6 +158,8 @@ def configure(
     root.setLevel(_LEVELS[settings.level])
     for library in _CHATTY:
         logging.getLogger(library).setLevel(max(_LEVELS[settings.level], logging.INFO))
+    # It tells every event of a watched folder, those of our own log file there among them.
+    logging.getLogger("watchfiles").setLevel(max(_LEVELS[settings.level], logging.WARNING))
 
 
 def mask_secret_keys(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -13,9 +13,15 @@ A request
     descriptor  what a caller asks
     match       domain and descriptor -> rule; wildcard: patterns with `*`
     keys        domain and descriptor -> store key
-    plan        descriptors -> charges
+    planner     descriptors -> plan: what each limit will cost
     judge       what each charge met -> verdict
+    replica     one process's part of a plan, while each counts alone
 
 Counting
-    bucket, window, charge, take: the executable specification of storage/lua
+    bucket, window, charge, take, grant: the executable specification of storage/lua
+    tally, hot_keys: what was decided, by rule and by key
+
+Quotas
+    bucket_id   a bucket's pairs in the order of the rules
+    quota       one limit split among streams; share: what one of them has, and will want
 """

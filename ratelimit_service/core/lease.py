@@ -5,9 +5,8 @@ time do all replicas together let through more than `burst + rate x t`, blocks o
 block must shrink: the bucket refills behind it, so that a token held for long would be there twice.
 Think of the debt of a bucket as a pile. Charges are laid on top, what flows back is taken away at
 the bottom. A block lies on the pile that it met; once so much has flowed back, its own tokens go,
-those that were spent before first. Those below it may also be given back by their holders, which brings
-it closer to the bottom unawares: so as much as other blocks can be is left out of the pile that it
-counts on (`beneath`).
+the spent ones among them first. What is below may also be given back by its holders, which brings
+the block closer to the bottom unawares: as much as they can hold, it does not count on (`beneath`).
 
 What is kept from others, at the worst: what all replicas hold and what they gave up because it may
 have flowed back, together `max_share x replicas` of the capacity, and never more than a half. What

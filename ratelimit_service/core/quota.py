@@ -32,7 +32,8 @@ def split(
         if not part or not share.is_eligible(now):
             continue
         tokens = min(MAX_BLOCK, (part + 1) // 2 if share.rate is None else part)
-        if tokens > share.left(now) or share.has_too_much(now, terms):
+        keeps = share.may_be_prolonged(now) and not share.has_too_much(now, terms)
+        if tokens > share.left(now) or not keeps:
             grants.append((share, tokens))
     return grants
 

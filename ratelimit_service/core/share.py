@@ -199,6 +199,8 @@ class Share:
 
     def has_too_much(self, now: float, terms: Terms) -> bool:
         """Return whether others could make more of its tokens; of a newcomer nobody knows."""
+        if self.idle_reports > 1:
+            return self.block is not None and self.block.tokens > terms.least
         return self.rate is not None and self.left(now) > 2 * self.want(terms)
 
     def needs_new(self, now: float, terms: Terms) -> bool:

@@ -207,8 +207,8 @@ class Operator:
     async def _met(self, charge: Charge) -> Sequence[int]:
         """Return what `charge` would meet, as the store answers it. Nothing is charged."""
         if charge.mode is Mode.COUNTED:
-            # It would be made whatever stands beside it. But all that a look does not tell of such
-            # a window is when its period ends, and it says that three times over.
+            # It would be made whatever stands beside it, so it is only looked at: of such a window
+            # all three spans are the time until its period ends, whatever is asked.
             debt, _, ends, _ = await self._take([charge.look])
             return debt, ends, ends, ends
         mode = Mode.ENFORCED if charge.mode is Mode.SHADOW else charge.mode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def observe(metrics: Metrics, stores: Sequence[StoreCounts]) -> None:
         return sum(getattr(counts, name) for counts in stores)
 
     for name, description in _COUNTERS:
-        metrics.observe_counter(
-            f"ratelimit_store_{name}", description, read=lambda name=name: total(name)
-        )
+        metrics.observe_counter(f"ratelimit_store_{name}", description, read=partial(total, name))
     metrics.observe_gauge(
         "ratelimit_store_largest_batch",
         "Most requests that shared one script call.",

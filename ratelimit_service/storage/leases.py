@@ -66,8 +66,8 @@ class _Key:
     """One bucket as this process knows it: what is in hand, and what is asked for."""
 
     __slots__ = (
-        "asking", "blocks", "debt", "debt_us", "demand", "forgotten", "lease", "meter", "name",
-        "per_second", "replicas", "rest_until_us", "scheduled", "terms",
+        "asking", "blocks", "demand", "forgotten", "in_credit", "lease", "meter", "name", "owed",
+        "owed_us", "per_second", "replicas", "rest_until_us", "scheduled", "terms",
     )  # fmt: skip
 
     def __init__(self, charge: Charge, lease: Lease, now_us: int) -> None:
@@ -80,31 +80,30 @@ class _Key:
         self.demand = Demand(now_us)
         self.blocks: list[Block] = []  # the one in use, and the one after it
         self.asking = False
-        # What the store last said of the bucket, and when.
-        self.debt = 0
-        self.debt_us = now_us
+        # What the bucket should lack, were all that is in hand still there.
+        self.owed = 0
+        self.owed_us = now_us
+        self.in_credit = False
         self.rest_until_us = 0
         self.scheduled = False
         self.forgotten = False
 
+    def held(self, now_us: int) -> int:
+        """Return the parts that are in hand."""
+        return sum([block.left(now_us) for block in self.blocks])
+
     def learn(self, debt: int, now_us: int) -> None:
-        """Take note of what the bucket lacks now."""
-        self.debt, self.debt_us = debt, now_us
+        """Take note of what the store says that the bucket lacks."""
+        self.in_credit = debt < 0
+        self.owed, self.owed_us = max(0, debt - self.held(now_us)), now_us
 
-    def debt_now(self, bucket: Bucket, now_us: int) -> int:
-        """Return what the bucket should lack, if nobody else took from it."""
-        if self.debt <= 0:
-            return self.debt
-        ticks = (now_us - self.debt_us) // bucket.tick_us
-        return max(0, self.debt - ticks * bucket.refill)
-
-    def met(self, debt: int, now_us: int) -> int:
-        """Return what a charge meets that finds the bucket in `debt`, and with it what is held."""
-        if debt <= 0:
-            return debt
-        for block in self.blocks:
-            debt -= block.left(now_us)
-        return max(0, debt)
+    def settle(self, bucket: Bucket, now_us: int) -> int:
+        """Let flow back what has; return what is owed now."""
+        ticks = (now_us - self.owed_us) // bucket.tick_us
+        self.owed_us += ticks * bucket.tick_us
+        owed = self.owed - ticks * bucket.refill
+        self.owed = owed = max(0, owed)
+        return owed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,7 +216,9 @@ class LeasedBuckets:
             block = blocks[0]
             left = block.left(now_us)
             if left and cost <= left and now_us < block.until_us:
-                met = key.met(key.debt_now(block.bucket, now_us), now_us)
+                bucket = block.bucket
+                met = min(key.settle(bucket, now_us), bucket.full - cost)
+                key.owed = met + cost
                 block.unspent = left - cost
                 self.counts.answered += 1
                 if len(blocks) == 1 and (left - cost < block.low or now_us >= block.renew_us):
@@ -242,7 +243,8 @@ class LeasedBuckets:
                     key.learn(debt, now_us)
                 else:
                     key.learn(debt + charge.cost, now_us)
-                    met = [key.met(debt, now_us)]
+                    # It went to the store before the block came; what is in hand is left, too.
+                    met = [max(min(debt, 0), debt - key.held(now_us))]
                 if key.demand.calls >= MIN_CALLS and not key.blocks:
                     self._ask(key, now_us)
             done(met, error)
@@ -256,15 +258,15 @@ class LeasedBuckets:
         bucket = key.meter
         if key.asking or now_us < key.rest_until_us or self._closed or key.forgotten:
             return
-        if not isinstance(bucket, Bucket) or key.debt < 0:
+        if not isinstance(bucket, Bucket) or key.in_credit:
             return  # a credit is not leased: it could not be given back
         replicas = max(1, self._count_replicas())
         terms = key.terms
         if terms is None or replicas != key.replicas:
             terms = key.terms = Terms.of(bucket, key.lease, replicas)
             key.replicas = replicas
-        held = sum([block.left(now_us) for block in key.blocks])
-        size = terms.size(key.demand, key.debt_now(bucket, now_us), held, now_us)
+        held = key.held(now_us)
+        size = terms.size(key.demand, key.settle(bucket, now_us) + held, held, now_us)
         if size:
             key.asking = True
             charge = Charge(key.name, bucket, size, per_second=key.per_second)
@@ -291,13 +293,13 @@ class LeasedBuckets:
         if self._closed or key.forgotten or key.terms is None or key.terms.bucket != bucket:
             self._give_back(key, block, now_us)
             return
-        key.learn(met[0] + size, now_us)
         if not block.left(now_us) or now_us >= block.renew_us:
             # It is farther to the store than it may be held.
             self._give_back(key, block, now_us)
             key.rest_until_us = now_us + REST_US
             return
         key.blocks.append(block)
+        key.learn(met[0] + size, now_us)
         if not key.scheduled:
             key.scheduled = True
             self._serial += 1
@@ -310,9 +312,11 @@ class LeasedBuckets:
             self._give_back(key, block, now_us)
 
     def _give_back(self, key: _Key, block: Block, now_us: int) -> None:
-        """Return what nobody spent, once; as much as will not have flowed back when it arrives."""
+        """Return what nobody spent, as much as will not have flowed back when it arrives.
+
+        The block is in nobody's hand any more, so this happens once.
+        """
         unused = block.left(now_us + block.took_us)
-        block.unspent = 0
         if not unused:
             return
         tokens = unused // block.bucket.parts

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ratelimit_service.core.bucket import Bucket, Cell
-from ratelimit_service.core.charge import Charge, answers, debt_after
+from ratelimit_service.core.charge import Charge, answers, blocked, debt_after
 from ratelimit_service.core.take import take
 
 if TYPE_CHECKING:
@@ -42,10 +42,13 @@ class LocalBuckets:
     def seen(self, charges: Sequence[Charge], met: Sequence[int]) -> None:
         """Remember the debts of buckets, as LocalStore.seen promises."""
         now_us = self._now_us()
-        for charge, answer in zip(charges, answers(charges, met), strict=True):
+        answered = answers(charges, met)
+        stopped = blocked(charges, [answer[0] for answer in answered])
+        for charge, answer in zip(charges, answered, strict=True):
             meter = charge.meter
             if isinstance(meter, Bucket):
-                debt = debt_after(charge, answer[0])
+                made = charge.mode not in stopped
+                debt = debt_after(charge, answer[0]) if made else answer[0]
                 _put(self._seen, charge.key, Cell(debt, now_us, meter.full))
             self._cells.pop(charge.key, None)  # the store knows better from now on
 

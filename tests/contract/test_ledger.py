@@ -11,6 +11,7 @@ import redis
 from chassis.clock import SystemClock
 from chassis.errors import Unavailable
 from chassis.redis import RedisDoor, RedisSettings
+from chassis.redis_settings import RedisType
 from ratelimit_service.core.bucket import Bucket
 from ratelimit_service.core.charge import Charge
 from ratelimit_service.core.limit import Algorithm, Limit, Unit
@@ -18,6 +19,7 @@ from ratelimit_service.core.window import Window
 from ratelimit_service.storage.ledger import RedisLedger
 from ratelimit_service.storage.memory import MemoryBuckets
 from ratelimit_service.storage.redis import RedisBuckets
+from tests.clusters import start_cluster
 from tests.servers import start_valkey
 from tests.taking import take
 from tests.waiting import wait_until
@@ -139,6 +141,22 @@ async def test_limits_per_second_are_kept_apart(valkey: Server) -> None:
             assert first.dbsize() == other.dbsize() == 0
         for door in doors:
             await door.close()
+
+
+async def test_in_a_cluster_each_key_is_changed_where_it_lives() -> None:
+    bucket, keys = METERS[0], [b"one", b"two", b"three", b"four"]
+    async with start_cluster() as cluster:
+        door = RedisDoor(RedisSettings(url=cluster.url, type=RedisType.CLUSTER), name="test")
+        await door.open()
+        await wait_until(lambda: door.ready, description="the cluster answers")
+        store, ledger = RedisBuckets(door, command_timeout_seconds=5.0), RedisLedger(door)
+        books = Books(store, ledger)
+        await ledger.grant([charge(bucket, -3, key) for key in keys], HOUR_US)
+        assert [await books.left(bucket, key) for key in keys] == [13] * 4
+        await ledger.forget([charge(bucket, 0, key) for key in keys[1:]])
+        assert [await books.left(bucket, key) for key in keys] == [13, 10, 10, 10]
+        await store.close()
+        await door.close()
 
 
 async def test_without_redis_both_say_so() -> None:

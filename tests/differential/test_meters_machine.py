@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -41,6 +42,7 @@ hits = st.one_of(st.integers(-8, 12), st.sampled_from([-(2**64), 1000, 2**64]))
 asked = st.lists(st.tuples(kinds, hits, st.sampled_from(Mode)), min_size=1, max_size=4)
 gaps = st.one_of(
     st.integers(0, 100),
+    st.integers(-2 * SECOND, 0),
     st.integers(0, 2 * SECOND),
     st.integers(0, 200 * SECOND),
     st.integers(-200 * SECOND, 3 * 86_400 * SECOND),
@@ -65,6 +67,7 @@ class Meters(RuleBasedStateMachine):
         self.lua.client.flushall()
         self.cells: Cells = {}
         self.now = START
+        self.told: list[int] = []
         self.limits = {kind: Limit(requests_per_unit=5, unit=unit) for kind, unit in UNITS.items()}
 
     def charge(self, kind: str, hits: int, mode: Mode = Mode.ENFORCED) -> Charge:
@@ -75,12 +78,19 @@ class Meters(RuleBasedStateMachine):
     def wait(self, gap: int) -> None:
         self.now += gap
 
+    @precondition(lambda self: self.told)
+    @rule(which=st.integers(0, 100), off=st.integers(-1, 1))
+    def wait_as_told(self, which: int, off: int) -> None:
+        """Go to the very moment that an answer named; a bucket's debt is one, too."""
+        self.now += max(0, min(self.told[which % len(self.told)], 10**13)) + off
+
     @rule(requests=st.lists(asked, min_size=1, max_size=3))
     def take(self, requests: list[list[tuple[str, int, Mode]]]) -> None:
         charges = [[self.charge(*charge) for charge in request] for request in requests]
         before = dict(self.cells)
         met = take(self.cells, charges, self.now)
         assert self.lua.take(charges, self.now) == met
+        self.told = met
         if len(charges) == 1:
             self.check_nothing_is_written_that_was_blocked(charges[0], met, before)
 

@@ -38,7 +38,7 @@ class Attacker(Client):
         super().__init__()
         self.decoder = hpack.Decoder()
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=patience)
-        self._patience = patience
+        self.patience = patience
         self._unread = b""
         self.closed = False
         if greet:
@@ -66,7 +66,7 @@ class Attacker(Client):
     def read(self, *, until: int | None = None) -> list[Frame]:
         """Read frames until one of this type, the end of the connection, or a timeout."""
         found: list[Frame] = []
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self.patience
         while time.monotonic() < deadline and not self.closed:
             found += self._cut()
             if until is not None and any(one.kind == until for one in found):
@@ -82,7 +82,7 @@ class Attacker(Client):
     def status(self, stream_id: int) -> bytes | None:
         """Read a call's grpc-status."""
         status: bytes | None = None
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self.patience
         while status is None and time.monotonic() < deadline and not self.closed:
             for one in self._cut():
                 if one.kind == FrameType.HEADERS:
@@ -104,7 +104,7 @@ class Attacker(Client):
             pass
         except OSError:
             self.closed = True
-        self._socket.settimeout(self._patience)
+        self._socket.settimeout(self.patience)
 
     def _receive(self) -> None:
         try:

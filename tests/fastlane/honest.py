@@ -1,6 +1,9 @@
 """A client that has nothing to do with an attack, in a process of its own, and how long it waits.
 
-`python -m tests.fastlane.honest PORT` calls without a pause worth speaking of, in turn on one
+How long: on the clock, or in CPU time of the server where that is less. An attacked server is busy
+all the time, so both are the same unless other programs keep it from running.
+
+`python -m tests.fastlane.honest PORT PID` calls without a pause worth speaking of, in turn on one
 connection kept all along and on a fresh one, and prints for each call when it began, how long it
 took and which of the two it was. `Honest` runs that and judges.
 """
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 ROOT: Final = Path(__file__).parents[2]
-_PATIENCE: Final = 10.0
+_PATIENCE: Final = 20.0
 _PAUSE: Final = 0.01
 _CALL: Final = tuple(
     (name, b"/grpc.testing.TestService/EmptyCall" if name == b":path" else value)
@@ -36,20 +39,22 @@ class Wait:
 
     began: float
     ended: float
+    worked: float
+    """CPU seconds of the server meanwhile."""
     fresh: bool
     answered: bool
 
     @property
     def seconds(self) -> float:
         """How long it took; without end if it was not answered."""
-        return self.ended - self.began if self.answered else math.inf
+        return min(self.worked, self.ended - self.began) if self.answered else math.inf
 
 
 class Honest:
     """The honest client's process."""
 
-    def __init__(self, port: int) -> None:
-        command = [sys.executable, "-m", "tests.fastlane.honest", str(port)]
+    def __init__(self, port: int, server: int) -> None:
+        command = [sys.executable, "-m", "tests.fastlane.honest", str(port), str(server)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         self._waits: list[Wait] = []
         self._came = threading.Condition()
@@ -91,10 +96,11 @@ class Honest:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            began, ended, sort, outcome = line.split(maxsplit=3)
+            began, ended, worked, sort, outcome = line.split(maxsplit=4)
             wait = Wait(
                 began=float(began),
                 ended=float(ended),
+                worked=float(worked),
                 fresh=sort == "fresh",
                 answered=outcome.strip() == "answered",
             )
@@ -113,31 +119,50 @@ def _ask(attacker: Attacker, stream_id: int) -> str:
     return f"status {status!r}, closed {attacker.closed}"
 
 
-def _tell(began: float, sort: str, outcome: str) -> None:
-    print(began, time.monotonic(), sort, outcome, flush=True)
+class Watch:
+    """Tells of one call after the other."""
+
+    def __init__(self, server: int) -> None:
+        self._statistics = Path(f"/proc/{server}/schedstat")
+        self._began = 0.0
+        self._worked = 0.0
+
+    def start(self) -> None:
+        """Begin a call."""
+        self._began = time.monotonic()
+        self._worked = self._cpu_seconds()
+
+    def tell(self, sort: str, outcome: str) -> None:
+        """Say how it went."""
+        worked = self._cpu_seconds() - self._worked
+        print(self._began, time.monotonic(), worked, sort, outcome, flush=True)
+
+    def _cpu_seconds(self) -> float:
+        return int(self._statistics.read_text().split()[0]) / 1e9
 
 
-def main(port: int) -> None:
+def main(port: int, server: int) -> None:
     """Call until killed."""
+    watch = Watch(server)
     kept = Attacker(port, patience=_PATIENCE)
     pause = threading.Event()
     stream_id = 1
     while True:
-        began = time.monotonic()
-        _tell(began, "kept", _ask(kept, stream_id))
+        watch.start()
+        watch.tell("kept", _ask(kept, stream_id))
         stream_id += 2
         if kept.closed:
             kept = Attacker(port, patience=_PATIENCE)
             stream_id = 1
-        began = time.monotonic()
+        watch.start()
         try:
             with Attacker(port, patience=_PATIENCE) as fresh:
                 outcome = _ask(fresh, 1)
         except OSError as error:
             outcome = str(error)
-        _tell(began, "fresh", outcome)
+        watch.tell("fresh", outcome)
         pause.wait(_PAUSE)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

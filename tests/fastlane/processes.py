@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import psutil
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,9 +19,14 @@ _STOP_SECONDS: Final = 10
 
 
 @contextlib.contextmanager
-def interop_server(*arguments: str) -> Iterator[int]:
-    """Run the server and yield its port; it must stop by itself when asked, and say nothing."""
+def interop_server(*arguments: str, descriptors: int | None = None) -> Iterator[int]:
+    """Run the server and yield its port; it must stop by itself when asked, and say nothing.
+
+    It may be given so few file `descriptors`.
+    """
     command = [sys.executable, "-m", "tests.interop.server", "--port", "0", *arguments]
+    if descriptors is not None:
+        command = ["bash", "-c", f'ulimit -n {descriptors}; exec "$@"', "bash", *command]
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -39,3 +47,13 @@ def interop_server(*arguments: str) -> Iterator[int]:
             raise
     assert process.returncode == 0
     assert "Traceback" not in complaints, complaints
+
+
+def server_on(port: int) -> psutil.Process:
+    """Return the process of ours that listens on `port`."""
+    children = psutil.Process(os.getpid()).children(recursive=True)
+    return next(
+        one
+        for one in children
+        if any(c.laddr.port == port for c in one.net_connections() if c.status == "LISTEN")
+    )

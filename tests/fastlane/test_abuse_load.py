@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 import hpack
-import psutil
 import pytest
 
 from fastlane.h2 import frames
@@ -21,11 +19,13 @@ from fastlane.h2.frames import FrameType
 from tests.fastlane.attacker import UNARY, Attacker
 from tests.fastlane.crowd import Crowd
 from tests.fastlane.honest import Honest
-from tests.fastlane.processes import interop_server
+from tests.fastlane.processes import interop_server, server_on
 from tests.interop.stubs import testing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import psutil
 
     from tests.fastlane.client import Fields
 
@@ -46,18 +46,13 @@ def port() -> Iterator[int]:
 @pytest.fixture(scope="module")
 def process(port: int) -> psutil.Process:
     """Return the server's process."""
-    children = psutil.Process(os.getpid()).children(recursive=True)
-    return next(
-        one
-        for one in children
-        if any(c.laddr.port == port for c in one.net_connections() if c.status == "LISTEN")
-    )
+    return server_on(port)
 
 
 @pytest.fixture(scope="module")
-def honest(port: int) -> Iterator[Honest]:
+def honest(port: int, process: psutil.Process) -> Iterator[Honest]:
     """Run the honest client beside all of them."""
-    with Honest(port) as client:
+    with Honest(port, process.pid) as client:
         yield client
 
 
@@ -139,10 +134,10 @@ FLOODS = [
     ("large heads that fill the table", heads(LARGE), 40, False),
     ("heads over the limit", heads(OVER), 10, False),
     ("insertions by two bytes", heads(BY_TWO), 10, False),
-    ("large heads of peers that leave", heads(LARGE), 20, True),
+    ("large heads of peers that leave", heads(LARGE), 10, True),
     ("messages that unpack to 4 MiB", bombs, 10, False),
     ("small calls", heads(CALL), 40, False),
-    ("small calls of peers that leave", heads(CALL), 20, True),
+    ("small calls of peers that leave", heads(CALL), 10, True),
     ("calls reset a while later", reset_later, 10, False),
 ]
 

@@ -51,13 +51,11 @@ class Limiter:
         self.grpc_port = free_block()
         self.http_port, self.ops_port = self.grpc_port + 1, self.grpc_port + 2
         self.admin_port = self.grpc_port + 16
-        self.admin_port = self.grpc_port + 16  # workers take the ports after the ops port
         self.log = folder / "service.log"
         self._environ = {
             **os.environ,
             "GRPC_PORT": str(self.grpc_port),
             "PORT": str(self.http_port),
-            "RATELIMIT_ADMIN_PORT": str(self.admin_port),
             "DEBUG_PORT": str(self.ops_port),
             "RATELIMIT_ADMIN_PORT": str(self.admin_port),
             "REDIS_URL": redis_url,

@@ -148,7 +148,9 @@ async def test_before_the_first_rules_calls_are_told_so_and_probes_pass(
             await remaining(limiter)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert caught.value.details() == "no rate limit configuration loaded"
-        assert "cannot be reached" in rules_detail(limiter)
+        await wait_until(
+            lambda: "cannot be reached" in rules_detail(limiter), description="it says why"
+        )
         server.serve("1", BANK)
         async with server:
             await wait_until(lambda: server.acks == ["1"], description="it accepts")

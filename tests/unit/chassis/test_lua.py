@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chassis.lua import MAX_LINES, Script, header_faults, load_script
+from chassis.lua import MAX_LINES, Function, Script, header_faults, load_script
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +51,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / name / "__init__.py").write_text("")
     (lua / "good.lua").write_text(GOOD)
     (lua / "bad.lua").write_text("return 1")
+    (lua / "part.lua").write_text(GOOD.replace("return 1", "local one = 1"))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, name, raising=False)
     return name
@@ -65,3 +66,27 @@ def test_a_script_is_read_from_its_package_and_named_as_redis_names_it(package: 
 def test_a_script_with_a_broken_head_is_not_loaded(package: str) -> None:
     with pytest.raises(ValueError, match=r"lua/bad\.lua: its first line must say"):
         load_script(package, "bad.lua")
+
+
+def test_a_script_of_several_files_is_named_by_its_last(package: str) -> None:
+    script = load_script(package, "part.lua", "good.lua")
+    assert script.name == "good"
+    assert script.source.endswith("local one = 1\n\n" + GOOD)
+
+
+def test_parts_of_a_script_may_become_a_function(package: str) -> None:
+    script = load_script(package, Function("one", ("part.lua", "good.lua")), "good.lua")
+    function, _, rest = script.source.partition("\nend\n")
+    assert function.startswith("local function one()\n-- Take one token.")
+    assert function.rstrip().endswith("return 1")
+    assert rest.strip() == GOOD.strip()
+
+
+@pytest.mark.parametrize(
+    "parts", [("bad.lua", "good.lua"), (Function("f", ("bad.lua",)), "good.lua")]
+)
+def test_every_part_of_a_script_has_its_head(
+    package: str, parts: tuple[str | Function, ...]
+) -> None:
+    with pytest.raises(ValueError, match=r"lua/bad\.lua: its first line must say"):
+        load_script(package, *parts)

@@ -50,9 +50,14 @@ class Reader:
         self.place = Place.NOWHERE
         self.name = name
         self.slices = slices
+        self.looked = 0
         self._story = story
         self._clock = clock
         self._cost = cost
+
+    def drop_if_gone(self) -> None:
+        """Note that somebody looked."""
+        self.looked += 1
 
     def read_on(self) -> bool:
         """Take a slice."""
@@ -143,6 +148,13 @@ def test_a_line_that_is_empty_wakes_nobody(rig: Rig) -> None:
     for _ in range(3):
         rig.loop.turn()
     assert rig.loop.soon == []
+
+
+def test_a_crowd_in_the_first_line_is_looked_through_for_who_has_left(rig: Rig) -> None:
+    crowd = [rig.reader(str(number)) for number in range(1_000)]
+    for one in crowd:
+        rig.turns.stand(one)
+    assert crowd[0].looked == 4, "each time it has doubled, and no more often"
 
 
 async def test_it_runs_on_a_loop() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastlane.h2 import ErrorCode, Limits, frames
+from fastlane.h2.events import ConnectionFailed, Event, RequestReceived
 from tests.fastlane.client import REQUEST, Pair
 from tests.unit.fastlane.h2.test_requests import failure, open_stream
 
@@ -78,3 +79,25 @@ def test_trailers_over_the_limit_reset_a_request_under_way_and_cost_what_that_co
             pair.headers(stream_id), pair.headers(stream_id, ((b"x", b"y" * 500),), end=True)
         )
     assert failure(events) is ErrorCode.ENHANCE_YOUR_CALM
+
+
+def test_answers_before_the_end_of_their_request_are_a_nuisance_each() -> None:
+    pair = Pair(Limits(nuisance_burst=50, nuisance_per_second=0))
+    events: list[Event] = []
+    for stream_id in range(1, 201, 2):
+        for event in pair.send(pair.headers(stream_id)):
+            events.append(event)
+            if isinstance(event, RequestReceived):
+                pair.server.end(event.stream, b"\x88", hang_up=True)
+    assert isinstance(events[-1], ConnectionFailed)
+    assert events[-1].code == ErrorCode.ENHANCE_YOUR_CALM
+    assert len(events) <= 53
+
+
+def test_answers_after_the_end_of_their_request_earn_their_keep() -> None:
+    pair = Pair(Limits(nuisance_burst=50, nuisance_per_second=0))
+    for stream_id in range(1, 201, 2):
+        for event in pair.send(pair.headers(stream_id, end=True)):
+            assert isinstance(event, RequestReceived)
+            pair.server.end(event.stream, b"\x88", hang_up=True)
+    assert not pair.server.failed

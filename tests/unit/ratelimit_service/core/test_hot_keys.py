@@ -22,7 +22,7 @@ def test_the_hottest_come_first_with_rates_and_shares() -> None:
 
 
 def test_no_heavy_key_is_lost_in_a_flood_of_others() -> None:
-    dice = random.Random(7)
+    dice = random.Random(7)  # noqa: S311  a reproducible history, not a secret
     keys: HotKeys[int] = HotKeys(0.0)
     truth: Counter[int] = Counter()
     for _ in range(60_000):

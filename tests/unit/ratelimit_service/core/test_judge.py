@@ -273,9 +273,10 @@ def test_as_the_reference_counts_a_refused_call_is_charged_and_all_end_together(
     cells: Cells = {}
     verdict = run(ask("ten", "two", hits=3, policy=REFERENCE), cells)
     assert (verdict.over, overs(verdict), left(verdict)) == (True, [False, True], [7, 0])
+    ends_us = -(-MINUTE_ENDS // SECOND) * SECOND
+    assert verdict.statuses[0].reset_us == ends_us
     assert run(ask("ten", hits=7, policy=REFERENCE), cells).statuses[0].remaining == 0
     (status,) = run(ask("ten", policy=REFERENCE), cells).statuses
-    ends_us = -(-MINUTE_ENDS // SECOND) * SECOND
     assert (status.over, status.remaining, status.reset_us) == (True, 0, ends_us)
     (status,) = run(ask("ten", policy=REFERENCE), {}).statuses
     assert (status.over, status.remaining, status.reset_us) == (False, 9, ends_us)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit_service.core.quota import level, split
-from ratelimit_service.core.share import Block, Share, Terms
+from ratelimit_service.core.share import MAX_AGE_SECONDS, Block, Share, Terms
 
 NOW = 1_000.0
 TERMS = Terms(capacity=100, fills_in=60.0)
@@ -90,6 +90,14 @@ def test_who_holds_too_much_is_given_less() -> None:
     assert split([idle], NOW, 20, TERMS) == [(idle, TERMS.least)]
 
 
+def test_a_block_that_was_held_too_long_is_replaced_by_fewer() -> None:
+    holder = known(1, block=12)
+    holder.given_at -= MAX_AGE_SECONDS + 1
+    ((who, tokens),) = split([holder], NOW, 8, TERMS)
+    assert who is holder
+    assert tokens <= 8
+
+
 def test_who_left_gets_nothing() -> None:
     gone = known(5)
     gone.joined = False
@@ -100,7 +108,10 @@ def test_who_left_gets_nothing() -> None:
     st.integers(0, 500),
     st.lists(
         st.tuples(
-            st.one_of(st.none(), st.floats(0, 200)), st.booleans(), st.booleans(), st.integers(0, 60)
+            st.one_of(st.none(), st.floats(0, 200)),
+            st.booleans(),
+            st.booleans(),
+            st.integers(0, 60),
         ),
         max_size=8,
     ),

@@ -307,7 +307,7 @@ def test_an_idle_bucket_is_abandoned_and_the_next_request_subscribes_anew() -> N
     world = World(limit(100, Unit.HOUR))
     envoy = Envoy(world)
     envoy.request(ALICE)
-    world.run(40)
+    world.run(26)
     assert not envoy.buckets
     assert envoy.told[-1] is Order.ABANDON
     quotas = world.replicas[0]
@@ -316,6 +316,16 @@ def test_an_idle_bucket_is_abandoned_and_the_next_request_subscribes_anew() -> N
     world.run(0.1)
     assert isinstance(envoy.told[-1], Block)
     assert call(world, 100) + envoy.requests(ALICE, 100) >= 95, "at most its last block was lost"
+
+
+def test_one_that_was_busy_is_abandoned_as_soon() -> None:
+    world = World(limit(40, Unit.SECOND))
+    envoy = Envoy(world)
+    under_load(world, {envoy: 5}, 23)
+    told = len(envoy.told)
+    world.run(36)
+    assert not envoy.buckets
+    assert Order.DENY not in envoy.told[told:], "there was enough all the time"
 
 
 def test_without_the_store_nothing_is_told_and_streams_stay() -> None:

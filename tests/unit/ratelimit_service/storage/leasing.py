@@ -74,9 +74,7 @@ class Replica:
         key = self.buckets._young.get(KEY)
         blocks = key.blocks if key is not None else []
         found = [
-            block.left(now_us) // block.bucket.parts
-            for block in blocks
-            if now_us < block.until_us
+            block.left(now_us) // block.bucket.parts for block in blocks if now_us < block.until_us
         ]
         return next(filter(None, found), 0)
 
@@ -151,12 +149,16 @@ class World:
         )
         self.admitted += cost
 
+    def spend(self, hits: int) -> None:
+        """Take hits of the bucket at once, as somebody without leases."""
+        cost = self.bucket.cost(hits)
+        twin.take(self.cells, [[Charge(KEY, self.bucket, cost)]], self.now_us)
+        self.admit(cost)
+
     def squeeze(self) -> None:
         """Take all there is at this moment: what the bucket has, and what replicas hold of it."""
         (lacks,) = twin.take(self.cells, [[Charge(KEY, self.bucket, 0)]], self.now_us)
-        cost = self.bucket.cost(self.bucket.tokens(lacks))
-        twin.take(self.cells, [[Charge(KEY, self.bucket, cost)]], self.now_us)
-        self.admit(cost)
+        self.spend(self.bucket.tokens(lacks))
         for replica in self.replicas:
             while tokens := replica.in_hand(self.now_us):
                 self.call(replica, tokens)
@@ -176,3 +178,10 @@ class World:
         """End a replica as a deployment does; another takes its place."""
         self.replicas[number].buckets.close()
         self.replicas[number] = self.start()
+
+
+def make_hot(world: World, replica: Replica, calls: int = 10, gap_us: int = 1_000) -> None:
+    """Ask often enough, and long enough for a block to come."""
+    for _ in range(calls):
+        world.call(replica)
+        world.run(gap_us)

@@ -1,45 +1,42 @@
-"""Blocks of tokens in hand: what they answer, when they are asked for and given back, and that they
-never let more through than the bucket would.
-"""
+"""Blocks of tokens in hand: what they answer, when they are asked for and given back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from chassis.build import Build
+from chassis.errors import Unavailable
 from chassis.metrics import Metrics
+from ratelimit_service.core import take as twin
 from ratelimit_service.core.bucket import Bucket
 from ratelimit_service.core.charge import Charge
+from ratelimit_service.core.descriptor import Descriptor
 from ratelimit_service.core.lease import Held
 from ratelimit_service.core.limit import Limit, Unit
 from ratelimit_service.core.rule import Lease
 from ratelimit_service.storage import leases
-from tests.unit.ratelimit_service.storage.leasing import KEY, Replica, World
+from tests.limiting import ManualClock, Watch, make_limiter
+from tests.unit.ratelimit_service.core.test_rules import build
+from tests.unit.ratelimit_service.storage.leasing import KEY, Replica, World, make_hot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ratelimit_service.core.take import Cells
+    from ratelimit_service.core.verdict import Status
     from ratelimit_service.service import Done
 
 MINUTE = Bucket.of(Limit(requests_per_unit=60_000, unit=Unit.MINUTE))
-SECOND = Bucket.of(Limit(requests_per_unit=1_000, unit=Unit.SECOND))
 LEASE = Lease(max_share=0.5, max_ms=100)
-
-
-def make_hot(world: World, replica: Replica, calls: int = 10, gap_us: int = 1_000) -> None:
-    """Ask often enough, and long enough for a block to come."""
-    for _ in range(calls):
-        world.call(replica)
-        world.run(gap_us)
 
 
 def blocks(replica: Replica) -> list[int]:
     """Return the sizes of the blocks that were asked for."""
-    return [charge.cost for charge in replica.link.asked if charge.lease is None and charge.cost > 0]
+    return [
+        charge.cost for charge in replica.link.asked if charge.lease is None and charge.cost > 0
+    ]
 
 
 def is_held(answer: Sequence[int] | BaseException) -> bool:
@@ -73,7 +70,9 @@ def test_remaining_counts_what_is_in_hand() -> None:
     (replica,) = world.replicas
     make_hot(world, replica, calls=1_000, gap_us=20)
     assert is_held(replica.answers[-1])
-    remaining = [MINUTE.tokens(met[0]) for met in replica.answers if not isinstance(met, Exception)]
+    remaining = [
+        MINUTE.tokens(met[0]) for met in replica.answers if not isinstance(met, BaseException)
+    ]
     # 20 ms refill 20 tokens; answers that came from the store were on the way for 25 calls.
     for number, left in enumerate(remaining):
         assert 60_000 - number - 26 <= left <= 60_000 - number + 26
@@ -96,10 +95,11 @@ def test_unused_tokens_go_back_on_drain_even_those_on_their_way() -> None:
     for _ in range(10):
         world.call(replica)
     world.run(600)  # the answers are here, and a block is on its way
-    assert not replica.buckets.counts.blocks
+    counts = replica.buckets.counts
+    before = counts.blocks
     replica.buckets.close()
     world.run(5_000)
-    assert replica.buckets.counts.blocks == 1
+    assert counts.blocks == before + 1 == 1
     assert world.kept() < bucket.cost(1)
     world.call(replica)
     world.run(1_000)
@@ -222,115 +222,70 @@ def test_what_it_does_is_counted() -> None:
     assert taken >= numbers["sluice_ratelimit_lease_tokens_returned_total"] > 0
 
 
-# -- any history -----------------------------------------------------------------------------
+# -- in the limiter --------------------------------------------------------------------------
 
-SHAPES = st.builds(
-    lambda rate, unit, burst: Bucket.of(Limit(requests_per_unit=rate, unit=unit, burst=burst)),
-    st.integers(100, 20_000),
-    st.sampled_from([Unit.SECOND, Unit.MINUTE, Unit.HOUR]),
-    st.integers(100, 5_000),
-)
-LEASES = st.builds(
-    lambda share, span: Lease(max_share=share, max_ms=span),
-    st.sampled_from([0.05, 0.3, 1.0]),
-    st.sampled_from([3, 50, 2_000]),
-)
-NUMBERS = st.integers(0, 2)
-PEACE = st.one_of(
-    st.tuples(
-        st.just("calls"), NUMBERS, st.integers(1, 60), st.sampled_from([1, 1, 2, 7]),
-        st.sampled_from([0, 20, 300, 2_000]),
-    ),
-    st.tuples(st.just("burst"), NUMBERS, st.integers(1, 5_000)),
-    st.tuples(st.just("squeeze")),
-    st.tuples(st.just("run"), st.sampled_from([100, 3_000, 40_000, 700_000, 5_000_000])),
-    st.tuples(st.just("drain"), NUMBERS),
-)  # fmt: skip
-TROUBLE = st.one_of(
-    st.tuples(st.just("fail"), NUMBERS, st.sampled_from(["before", "after", ""])),
-    st.tuples(st.just("kill"), NUMBERS),
-)
+RULES = build("""
+domain: d
+descriptors:
+  - key: hot
+    rate_limit: {unit: minute, requests_per_unit: 60000}
+    lease: {max_share: 0.5, max_ms: 1000}
+    on_store_failure: allow
+  - key: cold
+    rate_limit: {unit: minute, requests_per_unit: 60000}
+    on_store_failure: allow
+  - key: quota
+    rate_limit: {unit: minute, requests_per_unit: 60000}
+    lease: {max_share: 0.5, max_ms: 1000}
+    quota_mode: true
+""")
 
 
-def play(world: World, step: tuple[str, *tuple[int, ...]]) -> None:
-    """Do one thing of a history."""
-    what, *rest = step
-    if what == "run":
-        world.run(rest[0])
-        return
-    if what == "squeeze":
-        world.squeeze()
-        return
-    number = rest[0] % len(world.replicas)
-    replica = world.replicas[number]
-    if what == "calls":
-        for _ in range(rest[1]):
-            world.call(replica, rest[2])
-            world.run(rest[3])
-    elif what == "burst":
-        world.call(replica, rest[1])
-    elif what == "fail":
-        replica.link.fail = str(rest[1])
-    elif what == "drain":
-        world.drain(number)
-    else:
-        world.kill(number)
+class Store:
+    """A BucketStore that answers at once, and a failure switch."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.asked: list[Charge] = []
+        self.cells: Cells = {}
+
+    def take(self, charges: Sequence[Charge], timeout_seconds: float | None, done: Done) -> None:
+        self.asked += charges
+        if self.error:
+            done((), self.error)
+        else:
+            done(twin.take(self.cells, [charges], 1_000_000_000), None)
 
 
-WORLDS = st.tuples(
-    SHAPES, LEASES, st.integers(1, 3), st.sampled_from([1, 400]), st.sampled_from([1, 300])
-)
+async def test_an_answer_from_a_block_does_not_mean_that_the_store_is_back() -> None:
+    store, watch, clock = Store(), Watch(), ManualClock()
+    buckets = leases.LeasedBuckets(
+        store, clock, replicas=lambda: 1, call_later=World(MINUTE, LEASE).call_later
+    )
+    limiter = make_limiter(RULES, buckets, watch=watch, clock=clock)
+
+    async def ask(key: str) -> Status:
+        asked = limiter.ask(limiter.edition, "d", [Descriptor(entries=((key, "v"),))])
+        return (await limiter.check(asked, None)).statuses[0]
+
+    remaining = [(await ask("hot")).remaining for _ in range(20)]
+    assert remaining == list(range(59_999, 59_979, -1))
+    store.error = Unavailable("gone")
+    for _ in range(3):
+        assert (await ask("cold")).limit is None
+        assert (await ask("hot")).limit is not None, "from the block"
+    assert watch.told == ["away: gone"]
+    store.error = None
+    await ask("cold")
+    assert watch.told == ["away: gone", "back: 0 s, 3 undecided"]
 
 
-def make_world(drawn: tuple[Bucket, Lease, int, int, int]) -> World:
-    bucket, lease, replicas, there_us, back_us = drawn
-    return World(bucket, lease, replicas=replicas, there_us=there_us, back_us=back_us)
-
-
-@settings(max_examples=300, deadline=None)
-@given(WORLDS, st.lists(st.one_of(PEACE, TROUBLE), max_size=40))
-def test_no_history_lets_through_more_than_the_bucket_would(drawn, steps) -> None:  # type: ignore[no-untyped-def]
-    world = make_world(drawn)
-    for step in steps:
-        play(world, step)  # World.admit objects
-    world.squeeze()
-    for replica in world.replicas:
-        replica.buckets.close()
-    world.run(world.bucket.until(world.bucket.full, 0) + 10_000)
-    assert world.kept() == 0, "everything came back in the end"
-
-
-@settings(max_examples=300, deadline=None)
-@given(WORLDS, st.lists(PEACE, max_size=40))
-def test_what_is_kept_from_others_is_at_most_the_share_of_each_replica(drawn, steps) -> None:  # type: ignore[no-untyped-def]
-    world = make_world(drawn)
-    share = min(world.lease.max_share * world.count, 0.5)
-    for step in steps:
-        play(world, step)
-        assert world.kept() <= share * world.bucket.full
-
-
-@pytest.mark.parametrize("waited_ms", range(10, 60, 10))
-def test_a_block_does_not_count_on_what_another_replica_may_give_back(waited_ms: int) -> None:
-    world = World(SECOND, Lease(max_share=1.0, max_ms=1_000), replicas=2, there_us=1, back_us=1)
-    below, above = world.replicas
-    make_hot(world, below, calls=60, gap_us=2)
-    make_hot(world, above, calls=60, gap_us=2)
-    assert below.in_hand(world.now_us)
-    assert above.in_hand(world.now_us)
-    world.run(40_000)
-    below.buckets.close()
-    world.run(waited_ms * 1_000 - 40_000 if waited_ms > 40 else 0)
-    world.squeeze()  # World.admit objects
-
-
-def test_the_histories_do_lease() -> None:
-    """Or the two above would hold of a store that leases nothing."""
-    world = World(SECOND, Lease(max_share=1.0, max_ms=50), replicas=3)
-    kept = []
-    for _ in range(40):
-        for number in range(3):
-            play(world, ("calls", number, 20, 1, 400))
-            kept.append(world.kept())
-    assert sum(replica.buckets.counts.answered for replica in world.replicas) > 500
-    assert max(kept) > SECOND.cost(20)
+async def test_only_what_is_refused_for_good_is_leased() -> None:
+    store, clock = Store(), ManualClock()
+    call_later = World(MINUTE, LEASE).call_later
+    buckets = leases.LeasedBuckets(store, clock, replicas=lambda: 1, call_later=call_later)
+    limiter = make_limiter(RULES, buckets, clock=clock)
+    asked = limiter.ask(limiter.edition, "d", [Descriptor(entries=(("quota", "v"),))])
+    for _ in range(20):
+        await limiter.check(asked, None)
+    assert len(store.asked) == 20

@@ -25,6 +25,7 @@ PROMISED = {
     "SLUICE_ENVOY_PORT": 8000,
     "SLUICE_ENVOY_ADMIN_PORT": 9901,
     "GRPC_PORT": 8081,
+    "RATELIMIT_ADMIN_PORT": 8083,
     "PORT": 8080,
     "DEBUG_PORT": 6070,
     "SLUICE_REDIS_PORT": 6380,
@@ -93,6 +94,7 @@ def test_ready_tells_a_place_a_role_or_a_url(tmp_path: Path) -> None:
         "redis": "redis://127.0.0.1:21006",
         "ratelimit": {
             "grpc": "127.0.0.1:21002",
+            "admin": "127.0.0.1:21003",
             "http": "127.0.0.1:21004",
             "ops": "127.0.0.1:21005",
         },
