@@ -178,6 +178,7 @@ class Context(aio.ServicerContext[Any, Any]):
         call = self._call
         if call.callbacks is None:
             call.callbacks = []
+            call.ties = True
         call.callbacks.append(lambda: callback(self))
 
     def cancel(self) -> None:

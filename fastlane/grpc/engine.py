@@ -7,7 +7,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fastlane.crew import Crew
+from fastlane.door import Door
 from fastlane.grpc.deadlines import Deadlines
+from fastlane.grpc.held import Held
+from fastlane.grpc.stalls import Stalls
+from fastlane.turns import Turns
 
 if TYPE_CHECKING:
     import asyncio
@@ -48,6 +52,8 @@ class Engine:
         self.router = router
         self.interceptors = tuple(interceptors)
         self.compression = compression
+        self.max_receive = math.inf if options.max_receive is None else options.max_receive
+        self.max_send = math.inf if options.max_send is None else options.max_send
         self.max_calls = math.inf if max_calls is None else max_calls
         self.thread_pool = thread_pool
         self.batches = batches
@@ -55,7 +61,20 @@ class Engine:
         """What starts the calls of a route; routes of interceptors do not come here."""
         self.on_error = on_error
         self.crew = Crew(loop)
+        self.turns = Turns(loop, self.crew)
+        self.door = Door(options.max_connections)
+        self.held = Held(options.max_held, "server")
         self.deadlines = Deadlines(loop)
         self.links: set[Link] = set()
+        self.stalls = Stalls(loop, self.links, options.arrival_seconds)
+        self.stopping = False
+        """Whether connections that were still being made come too late."""
         self.calls = 0
-        """Calls whose status has not been decided."""
+        """Calls whose status has not been decided, streams among them."""
+        self.streams = 0
+        """Those that are streams. They have a limit of their own, as large as that of the others:
+        watchers that wait for hours must not lock callers out, nor callers watchers."""
+
+    def is_over_limit(self, *, of_streams: bool) -> bool:
+        """Whether there are more calls of this sort than may be."""
+        return (self.streams if of_streams else self.calls - self.streams) > self.max_calls

@@ -76,6 +76,36 @@ def too_large(size: int, limit: int) -> Abort:
     return Abort(StatusCode.RESOURCE_EXHAUSTED, details)
 
 
+def unread(limit: int) -> Abort:
+    """Return the status for a response that its connection has no room left for."""
+    details = f"Answers that this connection has not read hold {limit} bytes: read them"
+    return Abort(StatusCode.RESOURCE_EXHAUSTED, details)
+
+
+class Packed(bytes):
+    """A message that is compressed: it may be a thousand times as large as it looks."""
+
+    __slots__ = ()
+
+
+def unpacked(message: Packed, encoding: bytes | None, limit: int | None) -> bytes:
+    """Return a request message decompressed; Abort when that fails or gives over `limit` bytes."""
+    unpacker = zlib.decompressobj(_WBITS[encoding or b""])
+    try:
+        # max_length 0 means no limit to zlib.
+        plain = unpacker.decompress(message, 0 if limit is None else limit + 1)
+    except zlib.error as error:
+        raise Abort(StatusCode.INTERNAL, "a message that does not decompress") from error
+    if limit is not None and len(plain) > limit:
+        details = f"Received message larger than max (over {limit} decompressed)"
+        raise Abort(StatusCode.RESOURCE_EXHAUSTED, details)
+    if not unpacker.eof:
+        raise Abort(StatusCode.INTERNAL, "a compressed message that is cut short")
+    if unpacker.unused_data:
+        raise Abort(StatusCode.INTERNAL, "a compressed message with bytes after its end")
+    return plain
+
+
 class Assembler:
     """Cuts a request body into messages; `single` allows one, and refuses the next unread."""
 
@@ -90,7 +120,7 @@ class Assembler:
         self._wanted = PREFIX_BYTES
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the messages that `data` completes; Abort when one breaks a rule."""
+        """Yield the messages that `data` completes, `Packed` ones among them; Abort for a fault."""
         held = self._bytes
         held += data
         at = 0
@@ -100,11 +130,11 @@ class Assembler:
                 if len(held) - at < self._wanted:
                     break
             end = at + self._wanted
-            message = bytes(held[at + PREFIX_BYTES : end])
-            packed = held[at]
+            kind = Packed if held[at] else bytes
+            message = kind(held[at + PREFIX_BYTES : end])
             at = end
             self._wanted = PREFIX_BYTES
-            yield self._unpack(message) if packed else message
+            yield message
         del held[:at]
 
     @property
@@ -131,20 +161,3 @@ class Assembler:
             details = f"Received message larger than max ({size} vs. {self._limit})"
             raise Abort(StatusCode.RESOURCE_EXHAUSTED, details)
         self._wanted = PREFIX_BYTES + size
-
-    def _unpack(self, message: bytes) -> bytes:
-        limit = self._limit
-        unpacker = zlib.decompressobj(_WBITS[self._encoding or b""])
-        try:
-            # max_length 0 means no limit to zlib.
-            plain = unpacker.decompress(message, 0 if limit is None else limit + 1)
-        except zlib.error as error:
-            raise Abort(StatusCode.INTERNAL, "a message that does not decompress") from error
-        if limit is not None and len(plain) > limit:
-            details = f"Received message larger than max (over {limit} decompressed)"
-            raise Abort(StatusCode.RESOURCE_EXHAUSTED, details)
-        if not unpacker.eof:
-            raise Abort(StatusCode.INTERNAL, "a compressed message that is cut short")
-        if unpacker.unused_data:
-            raise Abort(StatusCode.INTERNAL, "a compressed message with bytes after its end")
-        return plain

@@ -27,6 +27,21 @@ class Options:
     max_unfinished: int = 64 * 1024 * 1024
     """What the incomplete or unread requests of one connection may hold: sixteen of the largest
     messages. Without it, as many streams as may be open could each hold one."""
+    max_held: int = 256 * 1024 * 1024
+    """The same of all connections together: four that use all they may, or sixty-four of the
+    largest messages. Messages that come whole in one frame are not counted, so that calls which are
+    small go on when it is used up."""
+    max_unsent: int = 64 * 1024 * 1024
+    """Answers that wait for the peer to read them, of one connection: sixteen of the largest that
+    clients take by default. From a quarter of it on calls wait until the peer has read some; a peer
+    that reads nothing at all for `keepalive_timeout` then is gone or hostile."""
+    max_connections: int = 10_000
+    """An idle one costs 9 KiB and a descriptor. The soft limit of descriptors is raised as far as
+    this needs and the hard one allows; where that is less, so are the connections
+    (`fastlane.door`)."""
+    arrival_seconds: float = 60.0
+    """How long a message that has begun, or a unary request without any of it, may get no further:
+    a stalled network recovers within it, and without it a request of no deadline waits forever."""
     max_send: int | None = None
     """A response message: unlimited by default, as the program itself made it."""
     reuse_port: bool = True
@@ -64,6 +79,10 @@ def read_options(arguments: Sequence[tuple[str, object]] | None) -> Options:
     return Options(
         max_receive=_size(given, "grpc.max_receive_message_length", default.max_receive),
         max_unfinished=_number(given, "fastlane.max_unfinished_bytes", default.max_unfinished),
+        max_held=_number(given, "fastlane.max_held_bytes", default.max_held),
+        max_unsent=_number(given, "fastlane.max_unsent_bytes", default.max_unsent),
+        max_connections=_number(given, "fastlane.max_connections", default.max_connections),
+        arrival_seconds=_time(given, "fastlane.max_arrival_ms", default.arrival_seconds),
         max_send=_size(given, "grpc.max_send_message_length", default.max_send),
         reuse_port=bool(_number(given, "grpc.so_reuseport", int(default.reuse_port))),
         keepalive_time=_time(given, "grpc.keepalive_time_ms", default.keepalive_time),

@@ -40,7 +40,9 @@ class Plan:
         "head",
         "hides_body",
         "http_refusal",
+        "is_plain",
         "is_simple",
+        "is_stream",
         "path",
         "refusal",
         "route",
@@ -68,6 +70,10 @@ class Plan:
         """Starts the handler of a call."""
         self.is_simple = False
         """Whether the handler starts with its one message, and without interceptors."""
+        self.is_plain = False
+        """Simple, with one answer that is not compressed: nothing to do before the message."""
+        self.is_stream = False
+        """Whether it may go on for as long as it likes, so that it counts among streams."""
 
     @property
     def metadata(self) -> Metadata:
@@ -160,6 +166,8 @@ def _find_route(plan: Plan, router: Router, starter: Starter, *, intercepted: bo
     # Otherwise the handler decides call by call: interceptors see every call, found or not.
     plan.route = route
     plan.is_simple = route is not None and not route.streams_requests
+    plan.is_stream = route is not None and route.is_stream
+    plan.is_plain = plan.is_simple and not plan.is_stream and not plan.accepts
     if route is not None and route.kind in _DIRECT:
         plan.direct = _DIRECT[route.kind](route)
     else:

@@ -50,6 +50,11 @@ class Route:
         """Whether the handler starts before the request has ended."""
         return self.kind in {Kind.CLIENT_STREAM, Kind.BIDI}
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether either side sends more than one message."""
+        return self.kind in {Kind.CLIENT_STREAM, Kind.SERVER_STREAM, Kind.BIDI}
+
     def parse(self, message: bytes) -> Any:
         """Return the request that `message` holds; Abort when it holds none."""
         if self.deserialize is None:

@@ -14,6 +14,7 @@ from grpc import aio
 
 from fastlane.crew import deliver
 from fastlane.grpc import threads
+from fastlane.grpc.call import TOO_MANY
 from fastlane.grpc.context import Context
 from fastlane.grpc.plan import not_found
 from fastlane.grpc.routes import HandlerCallDetails, Kind, Route, route_of
@@ -115,18 +116,18 @@ def _raw(route: Route) -> Start:
 
     def start(call: Call) -> Coroutine[Any, Any, Any] | None:
         answer = handler(call.message)
-        if type(answer) is CoroutineType:
-            return answer  # the crew runs it and hands the result to the call
         if type(answer) is bytes:
             call.respond(answer)
-        elif isinstance(answer, asyncio.Future):
+            return None
+        if type(answer) is CoroutineType:
+            return answer  # the crew runs it and hands the result to the call
+        if isinstance(answer, asyncio.Future):
             # No task waits for it: the callback answers, for 1 us instead of 3.
             call.waits = answer
             call.on_wait()
             answer.add_done_callback(lambda future: _on_resolved(call, future))
-        else:
-            return _await(answer)
-        return None
+            return None
+        return _await(answer)
 
     return start
 
@@ -153,6 +154,10 @@ async def _find_and_serve(call: Call) -> Any:
     if handler is None:
         raise not_found(call.plan.path)
     route = handler if isinstance(handler, Route) else route_of(handler)
+    if route.is_stream and not call.is_stream:
+        call.note_stream()  # interceptors may answer with either kind
+        if call.engine.is_over_limit(of_streams=True):
+            raise Abort(StatusCode.RESOURCE_EXHAUSTED, TOO_MANY)
     if route.kind in {Kind.RAW, Kind.BATCH}:
         message = await _only_message(call)
         if message is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from grpc import aio
@@ -16,9 +15,12 @@ from fastlane.grpc.link import Link
 from fastlane.grpc.messages import encoding_name
 from fastlane.grpc.options import read_options
 from fastlane.grpc.routes import Kind, Route, Router
-from fastlane.listen import BACKLOG, bind
+from fastlane.h2 import Connection, ErrorCode
+from fastlane.listen import bind
+from fastlane.listener import Listener
 
 if TYPE_CHECKING:
+    import socket
     import ssl
     from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Executor
@@ -56,7 +58,7 @@ class Server(aio.Server):
         self._thread_pool = thread_pool
         self._ports: list[tuple[socket.socket, ssl.SSLContext | None]] = []
         self._engine: Engine | None = None
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
         self._stopping: asyncio.Task[None] | None = None
         self._stop_at = float("inf")
         self._hurry = asyncio.Event()
@@ -139,17 +141,17 @@ class Server(aio.Server):
             on_error=run.on_error,
         )
         for one, context in self._ports:
-            unix = one.family == socket.AF_UNIX
-            listen = loop.create_unix_server if unix else loop.create_server
-            patience = self._options.keepalive_timeout if context is not None else None
-            listening = await listen(
+            listener = Listener(
+                loop,
+                one,
                 lambda: Link(engine),
-                sock=one,
-                backlog=BACKLOG,
-                ssl=context,
-                ssl_handshake_timeout=patience,
+                engine.door,
+                tls=context,
+                handshake_seconds=self._options.keepalive_timeout,
+                last_words=_full_house(),
             )
-            self._servers.append(listening)
+            listener.start()
+            self._listeners.append(listener)
 
     async def stop(self, grace: float | None) -> None:
         """Take no new calls; give those open `grace` seconds, or none; then end them.
@@ -176,8 +178,9 @@ class Server(aio.Server):
         return False
 
     async def _stop(self, engine: Engine) -> None:
-        for one in self._servers:
+        for one in self._listeners:
             one.close()
+        engine.stopping = True
         await self._drain(engine)
         for link in list(engine.links):
             link.end_calls("the server is stopping")
@@ -191,6 +194,7 @@ class Server(aio.Server):
         for link in list(engine.links):
             link.abort("the server is stopping")
         engine.deadlines.close()
+        engine.stalls.close()
         self._terminated.set()
 
     async def _drain(self, engine: Engine) -> None:
@@ -224,6 +228,13 @@ class Server(aio.Server):
         for one, _context in self._ports:
             one.close()
         self._ports.clear()
+
+
+def _full_house() -> bytes:
+    """Return what a connection beyond the limit is told: clients take it as UNAVAILABLE."""
+    core = Connection()
+    core.abandon(ErrorCode.ENHANCE_YOUR_CALM, "too many connections: try another server")
+    return core.output()
 
 
 def _check_interceptor(one: object) -> None:

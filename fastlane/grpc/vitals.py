@@ -60,6 +60,9 @@ class Vitals:
         self._blocked_at: float | None = None
         """Since when the peer has taken none of what waits to be written."""
         self._unwritten = 0
+        self._crowded_at: float | None = None
+        """Since when the peer has read nothing of the answers that it lets wait."""
+        self._sent = 0
         self._closed = False
         self._drain_at: float | None = None
         self._link = link
@@ -86,6 +89,16 @@ class Vitals:
     def on_unblocked(self) -> None:
         """Note that the peer has caught up."""
         self._blocked_at = None
+
+    def on_crowded(self) -> None:
+        """Note that more answers wait for the peer's windows than should."""
+        self._crowded_at = self._loop.time()
+        self._sent = self._link.core.bytes_paced
+        self.watch()
+
+    def on_uncrowded(self) -> None:
+        """Note that the peer has read enough of them."""
+        self._crowded_at = None
 
     def on_ping(self) -> None:
         """Judge a ping of the peer (A8: too many end the connection)."""
@@ -147,6 +160,8 @@ class Vitals:
             due.append(self._opened_at + patience)
         if self._blocked_at is not None:
             due.append(self._blocked_at + patience)
+        if self._crowded_at is not None:
+            due.append(self._crowded_at + patience)
         if self._pinged_at is not None:
             due.append(self._pinged_at + patience)
         else:
@@ -185,7 +200,19 @@ class Vitals:
             self._pinged_at = now
             core.ping(_KEEPALIVE)
             self._link.touch()
+        self._check_crowd(now)
         self._check_age(now)
+
+    def _check_crowd(self, now: float) -> None:
+        if self._crowded_at is None or now < self._crowded_at + self._options.keepalive_timeout:
+            return
+        sent = self._link.core.bytes_paced
+        if sent == self._sent:
+            self._crowded_at = None
+            self._link.abandon(ErrorCode.ENHANCE_YOUR_CALM, "answers are not read")
+        else:  # slow, and not gone
+            self._crowded_at = now
+            self._sent = sent
 
     def _check_age(self, now: float) -> None:
         options = self._options

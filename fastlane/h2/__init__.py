@@ -2,8 +2,9 @@
 
 Read it in this order: `states` (the law of streams), `frames`, `heads` (well-formed requests),
 `decoding` and `memo` (HPACK behind a memo), `blocks` (HPACK that we send), `windows` and `outbound`
-(flow control both ways), `limits` and `budget` (bounds), `stream` and `dead` (what is known of
-streams), `requests` and `connection` (the frame loop), `events` (what comes out).
+(flow control both ways), `limits`, `budget` and `conduct` (bounds), `stream` and `dead` (what is
+known of streams), `fieldblock`, `requests` and `control` (what frames do), `connection` (the frame
+loop), `events` (what comes out).
 """
 
 from fastlane.h2.connection import Connection

@@ -7,8 +7,9 @@
     transport.write(connection.output())
 
 The laws stand each in its file: frames.py (bytes), states.py (streams), heads.py (well-formed
-requests), windows.py and outbound.py (flow control), memo.py (HPACK), limits.py (bounds). Here are
-the frame loop and the frames that concern the connection as a whole.
+requests), windows.py and outbound.py (flow control), memo.py (HPACK), limits.py and conduct.py
+(bounds), control.py (frames that concern the connection as a whole). Here are the frame loop and
+what a shell asks for.
 """
 
 from __future__ import annotations
@@ -16,28 +17,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fastlane.h2 import frames
-from fastlane.h2.budget import Budget
+from fastlane.h2.conduct import Conduct
+from fastlane.h2.control import Control
 from fastlane.h2.errors import ConnectionFault, ErrorCode, StreamFault
-from fastlane.h2.events import (
-    ConnectionFailed,
-    Event,
-    GoAwayReceived,
-    PingAnswered,
-    PingReceived,
-    SendQueueDrained,
-)
+from fastlane.h2.events import ConnectionFailed, Event, SendQueueDrained
 from fastlane.h2.frames import FrameType, Setting
 from fastlane.h2.limits import Limits
 from fastlane.h2.outbound import Outbound
 from fastlane.h2.requests import Requests
-from fastlane.h2.states import IDLE, Act, after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fastlane.h2.stream import Stream
 
-_DRAIN_PING: Final = b"draining"
 _CONTINUATION: Final = int(FrameType.CONTINUATION)
 _UNKNOWN: Final = _CONTINUATION + 1
 
@@ -51,57 +44,30 @@ class Connection:
         """Live streams by id. Read it, do not write it."""
         self.failed = False
         """Whether the peer broke the connection: nothing is read any more."""
-        self.draining = False
-        self._opened_at = now
         self._pending = bytearray()
         self._wanted = len(frames.PREFACE)
         self._greeted = False
-        self._settled = False
         self._outbound = Outbound(self.streams)
         self.respond = self._outbound.respond
         self.answer = self._outbound.answer
         """Send a whole response at once: of constant blocks; of any block, without trailers."""
-        self._requests = self._make_requests(now)
+        self._conduct = Conduct(self.limits, self._outbound, now)
+        self._requests = Requests(self.limits, self._outbound, self._conduct, now)
+        self._control = control = Control(self._outbound, self._requests, self._conduct)
         self._handlers: tuple[Callable[[int, int, bytes], None], ...] = (
             self._requests.on_data,
             self._requests.on_headers,
-            self._on_priority,
+            control.on_priority,
             self._requests.on_rst_stream,
-            self._on_settings,
-            self._on_push_promise,
-            self._on_ping,
-            self._on_goaway,
-            self._on_window_update,
+            control.on_settings,
+            control.on_push_promise,
+            control.on_ping,
+            control.on_goaway,
+            control.on_window_update,
             self._requests.on_continuation,
-            self._on_unknown,
+            control.on_unknown,
         )
         self._greet()
-
-    def _make_requests(self, now: float) -> Requests:
-        limits = self.limits
-        return Requests(
-            limits=limits,
-            outbound=self._outbound,
-            nuisance=Budget(
-                burst=limits.nuisance_burst,
-                per_second=limits.nuisance_per_second,
-                per_work=10,
-                now=now,
-            ),
-            early_resets=Budget(
-                burst=limits.early_reset_burst,
-                per_second=limits.early_reset_per_second,
-                per_work=1,
-                now=now,
-            ),
-            provoked_resets=Budget(
-                burst=limits.provoked_reset_burst,
-                per_second=limits.provoked_reset_per_second,
-                per_work=0,
-                now=now,
-            ),
-            now=now,
-        )
 
     def _greet(self) -> None:
         limits = self.limits
@@ -125,7 +91,7 @@ class Connection:
         if self.failed:
             return []
         requests = self._requests
-        requests.now = now
+        requests.now = self._conduct.now = now
         if self._pending:
             self._pending += data
             if len(self._pending) < self._wanted:
@@ -134,6 +100,8 @@ class Connection:
             self._pending.clear()
         try:
             at = self._read(data)
+            if self._conduct.is_spent:
+                self._conduct.check()
         except ConnectionFault as fault:
             self._fail(fault)
         else:
@@ -153,6 +121,7 @@ class Connection:
                 return 0
         end = len(data)
         requests = self._requests
+        control = self._control
         handlers = self._handlers
         unpack = frames.HEADER.unpack_from
         longest = self.limits.frame_bytes
@@ -173,7 +142,7 @@ class Connection:
                     at = behind
                     continue
             stream_id &= 0x7FFF_FFFF
-            if kind > _CONTINUATION or requests.continued is not None or not self._settled:
+            if kind > _CONTINUATION or requests.block.stream_id is not None or not control.settled:
                 kind = self._check_turn(kind)
             try:
                 handlers[kind](flags, stream_id, data[start:stop])
@@ -184,15 +153,11 @@ class Connection:
 
     def _check_turn(self, kind: int) -> int:
         """Refuse a frame that may not come now; returns which handler takes it."""
-        if self._requests.continued is not None and kind != _CONTINUATION:
+        if self._requests.block.stream_id is not None and kind != _CONTINUATION:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a field block was interrupted")
-        if not self._settled and kind != FrameType.SETTINGS:
+        if not self._control.settled and kind != FrameType.SETTINGS:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "SETTINGS must come first")
         return min(kind, _UNKNOWN)
-
-    def _on_unknown(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
-        """Ignore a frame of unknown type (RFC 9113 section 4.1)."""
-        self._requests.nuisance()
 
     def _read_preface(self, data: bytes) -> int:
         """Return the length of the preface, or 0 while it is incomplete (RFC 9113 section 3.4)."""
@@ -211,97 +176,6 @@ class Connection:
         self._outbound.out.append(goaway)
         self._requests.events.append(ConnectionFailed(fault.code, fault.reason))
 
-    # -- frames of the connection --------------------------------------------------------------
-
-    def _on_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
-        if flags & frames.ACK:
-            self._on_settings_ack(payload)
-            return
-        if len(payload) % 6:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of broken length")
-        self._settled = True
-        self._requests.nuisance()
-        change = self._outbound.peer.apply(payload)
-        # The acknowledgement goes before the bodies that the new windows let go.
-        self._outbound.out.append(frames.SETTINGS_ACK)
-        if change:
-            self._note_drained(self._outbound.move_windows(change))
-
-    def _on_settings_ack(self, payload: bytes) -> None:
-        if payload:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "an acknowledgement with settings")
-        if not self._settled:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "SETTINGS must come first")
-        requests = self._requests
-        if requests.settings_known:
-            requests.nuisance()
-            return
-        requests.settings_known = True
-        requests.round_trip = max(requests.now - self._opened_at, 1e-4)
-
-    def _on_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if len(payload) != 8:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "PING is eight bytes")
-        if stream_id:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
-        self._requests.nuisance()
-        if not flags & frames.ACK:
-            self._outbound.out.append(frames.ping(payload, ack=True))
-            self._requests.events.append(PingReceived())
-        elif payload == _DRAIN_PING and self.draining:
-            self.finish_drain()
-        else:
-            self._requests.events.append(PingAnswered(payload))
-
-    def _on_goaway(self, _flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
-        if len(payload) < 8:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY is at least eight bytes")
-        self._requests.nuisance()
-        code = int.from_bytes(payload[4:8], "big")
-        self._requests.events.append(GoAwayReceived(code, payload[8:]))
-
-    def _on_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE is four bytes")
-        self._requests.nuisance()
-        increment = int.from_bytes(payload, "big") & frames.MAX_WINDOW
-        stream = self.streams.get(stream_id)
-        if stream is None and stream_id:
-            after(self._requests.absent_state(stream_id), Act.WINDOW)
-            return
-        if not increment:
-            fault = StreamFault if stream_id else ConnectionFault
-            raise fault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by nothing")
-        self._note_drained(self._outbound.open_window(stream, increment))
-
-    def _on_priority(self, _flags: int, stream_id: int, payload: bytes) -> None:
-        """PRIORITY means nothing any more; its form is still checked (RFC 9113 section 6.3)."""
-        if not stream_id:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
-        self._requests.nuisance()
-        code: ErrorCode | None = None
-        if len(payload) != 5:
-            code = ErrorCode.FRAME_SIZE_ERROR
-        elif int.from_bytes(payload[:4], "big") & frames.MAX_STREAM_ID == stream_id:
-            code = ErrorCode.PROTOCOL_ERROR
-        if code is None:
-            return
-        live = stream_id in self.streams
-        if not live and self._requests.absent_state(stream_id) == IDLE:
-            # RST_STREAM must not name an idle stream (section 6.4).
-            raise ConnectionFault(code, "a broken PRIORITY")
-        raise StreamFault(code, "a broken PRIORITY")
-
-    def _on_push_promise(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
-        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a client cannot push")
-
-    def _note_drained(self, drained: list[Stream]) -> None:
-        self._requests.events.extend(map(SendQueueDrained, drained))
-
     # -- bytes out ---------------------------------------------------------------------------
 
     def output(self) -> bytes:
@@ -316,6 +190,16 @@ class Connection:
     def has_output(self) -> bool:
         """Whether `output` would return anything."""
         return bool(self._outbound.out)
+
+    @property
+    def unsent(self) -> int:
+        """Body bytes that wait for the peer's windows."""
+        return self._outbound.unsent
+
+    @property
+    def bytes_paced(self) -> int:
+        """Body bytes that had to wait for the peer's windows and have left."""
+        return self._outbound.bytes_paced
 
     def send_headers(self, stream: Stream, block: bytes) -> None:
         """Send a field block that is followed by more; nothing happens if the stream is lost."""
@@ -363,30 +247,25 @@ class Connection:
     @property
     def is_settled(self) -> bool:
         """Whether the peer has sent its preface and settings."""
-        return self._settled
+        return self._control.settled
 
     # -- the end -----------------------------------------------------------------------------
+
+    @property
+    def draining(self) -> bool:
+        """Whether the connection has begun to close."""
+        return self._control.draining
 
     def drain(self) -> None:
         """Begin to close: no stream is lost that the peer opens before it hears of it.
 
-        GOAWAY with the highest id, then a PING; its answer proves that the peer has read both, and
-        the GOAWAY with the true last id follows (RFC 9113 section 6.8). If no answer comes in a
-        time of its choice the shell calls `finish_drain`.
+        If the peer does not answer in a time of its choice the shell calls `finish_drain`.
         """
-        if not self.draining:
-            self.draining = True
-            out = self._outbound.out
-            out.append(frames.goaway(frames.MAX_STREAM_ID, ErrorCode.NO_ERROR))
-            out.append(frames.ping(_DRAIN_PING, ack=False))
+        self._control.drain()
 
     def finish_drain(self) -> None:
         """Serve no stream above the last one seen."""
-        self.draining = True
-        if self._requests.final_id is None:
-            self._requests.final_id = self._requests.last_id
-            goaway = frames.goaway(self._requests.last_id, ErrorCode.NO_ERROR)
-            self._outbound.out.append(goaway)
+        self._control.finish_drain()
 
     @property
     def drained(self) -> bool:

@@ -35,12 +35,14 @@ class Outbound:
 
     __slots__ = (
         "_ready",
+        "bytes_paced",
         "finished",
         "hang_up",
         "held",
         "out",
         "peer",
         "streams",
+        "unsent",
         "window",
         "work",
     )
@@ -58,6 +60,10 @@ class Outbound:
         """Responses completed."""
         self.work = 0
         """Responses completed and DATA frames moved: what earns back nuisances."""
+        self.unsent = 0
+        """Body bytes of all streams that wait for the peer's windows."""
+        self.bytes_paced = 0
+        """Body bytes that had to wait and have left."""
         self.hang_up: Callable[[Stream], None] = _forget
         """What to do with a stream whose response ended before its request did."""
         self._ready: dict[int, Stream] = {}
@@ -127,6 +133,7 @@ class Outbound:
         elif size > stream.send_window or size > self.window or size > FRAME_BYTES or self.held:
             stream.queue = deque((memoryview(body),))
             stream.queued_bytes = size
+            self.unsent += size
             stream.tail = b""
             self._ready[stream.id] = stream
             self.pump()
@@ -152,6 +159,7 @@ class Outbound:
             stream.queue = deque()
         stream.queue.append(memoryview(data))
         stream.queued_bytes += len(data)
+        self.unsent += len(data)
         if len(stream.queue) == 1:
             self._ready[stream.id] = stream
             self.pump()
@@ -180,6 +188,7 @@ class Outbound:
         """Forget what a reset stream still had to send."""
         stream.lost = True
         stream.queue = None
+        self.unsent -= stream.queued_bytes
         stream.queued_bytes = 0
         stream.tail = None
         stream.throttled = False
@@ -243,6 +252,8 @@ class Outbound:
             chunk = chunk[:room]
             size = room
         stream.queued_bytes -= size
+        self.unsent -= size
+        self.bytes_paced += size
         stream.send_window -= size
         self.window -= size
         self.work += 1

@@ -1,7 +1,7 @@
 """The receiving half: HEADERS, CONTINUATION, DATA and RST_STREAM become requests.
 
-Keeps the table of live streams; what is known of dead ones is in dead.py. The acts and their
-consequences are those of states.py.
+Keeps the table of live streams; what is known of dead ones is in dead.py, how field blocks are put
+together in fieldblock.py. The acts and their consequences are those of states.py.
 """
 
 from __future__ import annotations
@@ -19,35 +19,26 @@ from fastlane.h2.events import (
     TrailersReceived,
     WholeRequest,
 )
+from fastlane.h2.fieldblock import FieldBlock
 from fastlane.h2.memo import HeaderDecoder
 from fastlane.h2.states import CLOSED, IDLE, NEXT, OPEN, REMOTE, RESET, Act, after
 from fastlane.h2.stream import Stream
 from fastlane.h2.windows import ASSUMED_ROUND_TRIP, ReceiveWindow
 
 if TYPE_CHECKING:
-    from fastlane.h2.budget import Budget
+    from fastlane.h2.conduct import Conduct
     from fastlane.h2.heads import RequestHead
     from fastlane.h2.limits import Limits
     from fastlane.h2.outbound import Outbound
 
 _DATA: Final = int(Act.DATA)
 _DATA_END: Final = int(Act.DATA_END)
-_LONGEST_PREFIX: Final = frames.PADDED | frames.PRIORITY
 
 
 class Requests:
     """The streams of one connection as the peer drives them."""
 
-    def __init__(
-        self,
-        *,
-        limits: Limits,
-        outbound: Outbound,
-        nuisance: Budget,
-        early_resets: Budget,
-        provoked_resets: Budget,
-        now: float,
-    ) -> None:
+    def __init__(self, limits: Limits, outbound: Outbound, conduct: Conduct, now: float) -> None:
         self.events: list[Event] = []
         self.now = now
         self.round_trip = ASSUMED_ROUND_TRIP
@@ -57,71 +48,34 @@ class Requests:
         """Set by a final GOAWAY: streams above it are not served."""
         self.settings_known = False
         """Whether the peer has acknowledged our SETTINGS, and so knows our limits."""
-        self.continued: int | None = None
-        """The stream whose field block is incomplete: only CONTINUATION may follow."""
+        self.block = FieldBlock(limits)
+        """The field block that is incomplete, if one is."""
+        self._conduct = conduct
         self._limits = limits
         self._longest_whole = min(limits.frame_bytes, limits.stream_window)
         self._outbound = outbound
         outbound.hang_up = self.hang_up
         self._streams = outbound.streams
         self._most_streams = limits.concurrent_streams
-        self._excused = limits.unaware_refusals
         self._decoder = HeaderDecoder(limits)
         self._remembered = self._decoder.remembered
-        self._nuisance = nuisance
-        self._early_resets = early_resets
-        self._provoked_resets = provoked_resets
         self._window = ReceiveWindow(limits.connection_window, limits.connection_window_max, now)
         self._dead = DeadStreams(limits)
-        self._block = bytearray()
-        self._block_flags = 0
-        self._block_frames = 0
 
     # -- field blocks ------------------------------------------------------------------------
 
     def on_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
         """HEADERS."""
-        if flags & _LONGEST_PREFIX:
-            payload = self._without_prefix(flags, stream_id, payload)
-        if flags & frames.END_HEADERS:
-            self._on_block(stream_id, flags & frames.END_STREAM, payload)
-            return
-        if not stream_id:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "HEADERS on stream 0")
-        self.continued = stream_id
-        self._block = bytearray(payload)
-        self._block_flags = flags
-        self._block_frames = 0
+        block = self.block.begin(flags, stream_id, payload)
+        if block is not None:
+            self._on_block(stream_id, flags & frames.END_STREAM, block)
 
     def on_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
-        """CONTINUATION, bounded in bytes and in frames (CVE-2024-27316)."""
-        if self.continued is None or stream_id != self.continued:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "CONTINUATION continues nothing")
-        self._block_frames += 1
-        self._block += payload
-        if (
-            len(self._block) > self._limits.header_block_bytes
-            or self._block_frames > self._limits.continuation_frames
-        ):
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "an endless field block")
-        if flags & frames.END_HEADERS:
-            self.continued = None
-            block = bytes(self._block)
-            self._block.clear()
-            self._on_block(stream_id, self._block_flags & frames.END_STREAM, block)
-
-    def _without_prefix(self, flags: int, stream_id: int, payload: bytes) -> bytes:
-        """Take off padding and the deprecated priority fields."""
-        payload = frames.without_padding(flags, payload)
-        if not flags & frames.PRIORITY:
-            return payload
-        if len(payload) < 5:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "HEADERS shorter than its priority")
-        if int.from_bytes(payload[:4], "big") & frames.MAX_STREAM_ID == stream_id:
-            # RFC 9113 ignores priority; RFC 7540 calls this a stream error, and as the block would
-            # have to be decoded first, the connection pays for such a peer.
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a stream that depends on itself")
-        return payload[5:]
+        """CONTINUATION."""
+        whole = self.block.go_on(flags, stream_id, payload)
+        if whole is not None:
+            first_flags, block = whole
+            self._on_block(stream_id, first_flags & frames.END_STREAM, block)
 
     def _on_block(self, stream_id: int, ended: int, block: bytes) -> None:
         if stream_id <= self.last_id:
@@ -192,7 +146,7 @@ class Requests:
             or stream_id != self.last_id + 2
             or len(self._streams) >= self._most_streams
             or self.final_id is not None
-            or self.continued is not None
+            or self.block.stream_id is not None
         ):
             return 0
         self.last_id = stream_id
@@ -298,7 +252,7 @@ class Requests:
         if useful:
             self._outbound.work += 1
         elif not ended:
-            self.nuisance()
+            self._conduct.nuisance()
         if size != useful:
             self.consume(stream, size - useful)
 
@@ -332,14 +286,12 @@ class Requests:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM is four bytes")
         if not stream_id:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on stream 0")
-        self.nuisance()
+        self._conduct.nuisance()
         stream = self._streams.get(stream_id)
         if stream is None:
             after(self.absent_state(stream_id), Act.PEER_RESET)
             return
-        early = self.now - stream.opened_at < self._limits.early_reset_seconds
-        if early and not self._early_resets.spend(self.now, self._outbound.finished):
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many streams reset at once")
+        self._conduct.peer_reset(stream.opened_at)
         self._outbound.drop(stream)
         self._move(stream, after(stream.state, Act.PEER_RESET))
         code = int.from_bytes(payload, "big")
@@ -349,10 +301,9 @@ class Requests:
         """Answer a stream's violation; too many of them are an attack (CVE-2025-8671)."""
         stream = self._streams.get(stream_id)
         if stream is None and fault.code == ErrorCode.ENHANCE_YOUR_CALM:
-            self.nuisance()  # a head too long breaks our limit and no rule: proxies pass them on
-        elif not self._provoked_resets.spend(self.now, 0):
-            reason = f"too many violations, the last: {fault.reason}"
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, reason)
+            self._conduct.nuisance()  # too long a head breaks no rule: proxies pass them on
+        else:
+            self._conduct.violation(fault)
         if stream is None:
             self._outbound.out.append(frames.rst_stream(stream_id, fault.code))
             self._dead.note_reset(stream_id)
@@ -372,18 +323,11 @@ class Requests:
     def hang_up(self, stream: Stream) -> None:
         """Stop a request whose response is complete (RFC 9113 section 8.1)."""
         self.reset(stream, ErrorCode.NO_ERROR)
-
-    def nuisance(self) -> None:
-        """Count a frame that brings no data."""
-        if not self._nuisance.spend(self.now, self._outbound.work):
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many frames without data")
+        self._conduct.early_answer()
 
     def _refuse(self, stream_id: int) -> None:
         """Refuse a stream over the limit. The first cost nothing while the peer cannot know it."""
-        if self.settings_known or not self._excused:
-            self.nuisance()
-        else:
-            self._excused -= 1
+        self._conduct.refusal(aware=self.settings_known)
         self._outbound.out.append(frames.rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
         self._dead.note_reset(stream_id)
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastlane.crew import Crew
+from fastlane.door import Door
 from fastlane.http.one import HeadMemo
 from fastlane.http.request import Request
 from fastlane.http.response import Response
 from fastlane.http.wording import WordingOne, WordingTwo
+from fastlane.turns import Turns
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,8 +28,6 @@ class Counters:
     """What has happened so far: plain integers, to be read by whoever exports them."""
 
     connections: int = 0
-    turned_away: int = 0
-    """Connections beyond the limit."""
     requests: int = 0
     refused: int = 0
     """Requests that were no HTTP, or too large or too slow."""
@@ -41,6 +41,8 @@ class Engine:
         self.limits = limits
         self.loop = loop
         self.crew = Crew(loop)
+        self.turns = Turns(loop, self.crew)
+        self.door = Door(limits.connections)
         self.links: set[Link] = set()
         self.counters = Counters()
         self.one = WordingOne()

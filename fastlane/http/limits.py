@@ -12,8 +12,9 @@ class Limits:
     """Bounds of a server and its connections; sizes in bytes, times in seconds."""
 
     connections: int = 10_000
-    """Open connections. Each costs 2.5 KiB and a file descriptor; beyond it new ones are closed
-    at once, so that those that are served stay served."""
+    """Open connections. Each costs 2.5 KiB and a file descriptor; beyond it, and where the process
+    has few descriptors left, new ones are closed at once, so that those that are served stay
+    served. The soft limit of descriptors is raised as far as this needs and the hard one allows."""
 
     head_bytes: int = 16_384
     """Request line and fields of an HTTP/1 request, as in the HTTP/2 core (431)."""
@@ -50,9 +51,6 @@ class Limits:
 
     requests_a_turn: int = 16
     """Pipelined requests begun in one turn of the loop: some 0.5 ms, then others come first."""
-
-    turn_bytes: int = 65_536
-    """Bytes of one connection handled in one turn of the loop: 5 ms of the cheapest frames."""
 
     write_buffer_bytes: int = 262_144
     """Unwritten bytes beyond which writers wait and nothing more is read. Larger than one turn's

@@ -12,15 +12,16 @@ await server.stop(grace=5)
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import TYPE_CHECKING, Final
 
 from fastlane.http.engine import Counters, Engine, Handler
 from fastlane.http.limits import Limits
 from fastlane.http.link import Link
-from fastlane.listen import BACKLOG, bind
+from fastlane.listen import bind
+from fastlane.listener import Listener
 
 if TYPE_CHECKING:
+    import socket
     import ssl
 
 # Seconds for the last responses and GOAWAYs of a stop to reach their peers.
@@ -37,7 +38,7 @@ class Server:
         self._limits = limits or Limits()
         self._reuse_port = reuse_port
         self._ports: list[tuple[socket.socket, ssl.SSLContext | None]] = []
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
         self._engine: Engine | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._stop_at = float("inf")
@@ -51,6 +52,11 @@ class Server:
     def connections(self) -> int:
         """How many connections are open."""
         return len(self._engine.links) if self._engine is not None else 0
+
+    @property
+    def turned_away(self) -> int:
+        """How many connections were refused, as there were too many."""
+        return self._engine.door.turned_away if self._engine is not None else 0
 
     def add(self, address: str, *, tls: ssl.SSLContext | None = None) -> int:
         """Bind `host:port`, `[::1]:port` or `unix:path`; returns the port (1 for a Unix socket).
@@ -73,16 +79,16 @@ class Server:
         loop = asyncio.get_running_loop()
         engine = self._engine = Engine(self._handler, self._limits, loop)
         for one, tls in self._ports:
-            unix = one.family == socket.AF_UNIX
-            listen = loop.create_unix_server if unix else loop.create_server
-            listening = await listen(
+            listener = Listener(
+                loop,
+                one,
                 lambda: Link(engine),
-                sock=one,
-                backlog=BACKLOG,
-                ssl=tls,
-                ssl_handshake_timeout=self._limits.head_seconds if tls is not None else None,
-            )
-            self._servers.append(listening)
+                engine.door,
+                tls=tls,
+                handshake_seconds=self._limits.head_seconds,
+            )  # the refused are told nothing: in which version is not known
+            listener.start()
+            self._listeners.append(listener)
 
     async def stop(self, grace: float = 0.0) -> None:
         """Take nothing new; give what is open `grace` seconds; then end it.
@@ -97,8 +103,8 @@ class Server:
             return
         self._stop_at = min(self._stop_at, engine.loop.time() + grace)
         if self._stopping is None:
-            for listening in self._servers:
-                listening.close()
+            for listener in self._listeners:
+                listener.close()
             self._stopping = engine.loop.create_task(self._drain(engine))
         else:
             engine.loop.call_at(self._stop_at, self._end, engine)
