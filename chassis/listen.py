@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import re
 import socket
@@ -175,3 +176,11 @@ def _check_socket(listen: Listen) -> None:
         f"the socket {path} is in use; end the process that has it, "
         f"or set {listen.variable} to another path"
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches `host`, an address or a name."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -36,7 +36,7 @@ Example:
 _UP_HELP: Final = """\b
 Parts, their ports without --ports-from, and the variables that move them:
   redis      6380 SLUICE_REDIS_PORT
-  ratelimit  8081 GRPC_PORT, 8080 PORT, 6070 DEBUG_PORT
+  ratelimit  8081 GRPC_PORT, 8083 RATELIMIT_ADMIN_PORT, 8080 PORT, 6070 DEBUG_PORT
   demo       8099 SLUICE_DEMO_PORT
   envoy      8000 SLUICE_ENVOY_PORT, 9901 SLUICE_ENVOY_ADMIN_PORT
 
@@ -60,6 +60,19 @@ _ASK_EXAMPLE: Final = """\b
 Examples:
   sluice ask demo client_id=alice
   sluice ask shop client_id=alice,path=/pay --hits 0
+"""
+
+_EXPLAIN_EXAMPLE: Final = """\b
+Examples:
+  sluice explain demo client_id=alice
+  sluice explain shop client_id=alice,path=/pay plan=free --hits 5 --json
+"""
+
+_TOP_EXAMPLE: Final = """\b
+Examples:
+  sluice top
+  sluice top --once --json
+  sluice top --ops 10.0.0.7:6070 --admin 10.0.0.7:8083
 """
 
 
@@ -175,7 +188,7 @@ def up(
     )
 
 
-@cli.command(epilog=_CHECK_EXAMPLE)
+@cli.command(epilog=_CHECK_EXAMPLE, short_help="Check rule files and environment variables.")
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=_Place())
 @click.option(
     "--env",
@@ -217,9 +230,21 @@ def check(*, paths: tuple[Path, ...], env: Path | None, as_json: bool) -> int:
     metavar="HOST:PORT",
     help="The rate limiter to ask.  [default: 127.0.0.1 and GRPC_PORT, or 8081]",
 )
+@click.option(
+    "--admin",
+    metavar="HOST:PORT",
+    help="Its admin port, which knows the names of rules.  "
+    "[default: 127.0.0.1 and RATELIMIT_ADMIN_PORT, or 8083, unless --address is given]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 def ask(
-    *, domain: str, descriptors: tuple[str, ...], hits: int, address: str | None, as_json: bool
+    *,
+    domain: str,
+    descriptors: tuple[str, ...],
+    hits: int,
+    address: str | None,
+    admin: str | None,
+    as_json: bool,
 ) -> int:
     """Ask the rate limiter about one request, and charge it.
 
@@ -228,8 +253,75 @@ def ask(
     """
     from sluice.commands.ask import run  # noqa: PLC0415  --help needs none of it
 
-    target = address or f"127.0.0.1:{os.environ.get('GRPC_PORT') or 8081}"
+    if not admin and not address:  # of another limiter this machine's admin port knows nothing
+        admin = _here("RATELIMIT_ADMIN_PORT", 8083)
+    target = address or _here("GRPC_PORT", 8081)
+    return run(target, domain, descriptors, hits=hits, as_json=as_json, admin=admin)
+
+
+@cli.command(epilog=_EXPLAIN_EXAMPLE, short_help="Say which rules limit a descriptor, and why.")
+@click.argument("domain")
+@click.argument("descriptors", metavar="KEY=VALUE[,KEY=VALUE]...", nargs=-1, required=True)
+@click.option(
+    "--hits",
+    type=click.IntRange(0, 2**32 - 1),
+    default=1,
+    show_default=True,
+    help="How many hits would be asked.",
+)
+@click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="The admin port of the rate limiter.  "
+    "[default: 127.0.0.1 and RATELIMIT_ADMIN_PORT, or 8083]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the explanation as JSON.")
+def explain(
+    *, domain: str, descriptors: tuple[str, ...], hits: int, address: str | None, as_json: bool
+) -> int:
+    """Say which rules limit a descriptor and why, what is left, and under which Redis key.
+
+    Each KEY=VALUE[,KEY=VALUE]... is a descriptor, and is explained by itself. Nothing is charged.
+    Exits 1 if one of them is not limited at all.
+    """
+    from sluice.commands.explain import run  # noqa: PLC0415  --help needs none of it
+
+    target = address or _here("RATELIMIT_ADMIN_PORT", 8083)
     return run(target, domain, descriptors, hits=hits, as_json=as_json)
+
+
+@cli.command(epilog=_TOP_EXAMPLE, short_help="Watch what the rate limiter does.")
+@click.option("--once", is_flag=True, help="Show one second and exit.")
+@click.option(
+    "--ops",
+    metavar="HOST:PORT",
+    help="The ops port of the rate limiter.  [default: 127.0.0.1 and DEBUG_PORT, or 6070]",
+)
+@click.option(
+    "--admin",
+    metavar="HOST:PORT",
+    help="Its admin port, for the hottest keys.  "
+    "[default: 127.0.0.1 and RATELIMIT_ADMIN_PORT, or 8083]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a second.")
+def top(*, once: bool, ops: str | None, admin: str | None, as_json: bool) -> int:
+    """Watch the rate limiter: requests, refusals, times, Redis, and who asks most.
+
+    Shows what one process did in the last second, again each second, until q or Ctrl-C.
+    """
+    from sluice.commands.top import run  # noqa: PLC0415  --help needs none of it
+
+    return run(
+        ops or _here("DEBUG_PORT", 6070),
+        admin or _here("RATELIMIT_ADMIN_PORT", 8083),
+        once=once,
+        as_json=as_json,
+    )
+
+
+def _here(variable: str, default: int) -> str:
+    """Return the address of a port of this machine that a variable may have moved."""
+    return f"127.0.0.1:{os.environ.get(variable) or default}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -246,9 +338,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OperatorError as ended:
         click.echo(f"sluice: {ended}", err=True)
         return ended.exit_code
-    except BrokenPipeError:
-        # The reader of our output left (`sluice ... | head`). Python would complain once more
-        # when it flushes at exit; with stdout pointing nowhere it has nothing to complain about.
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output left (`sluice ... | head`), for which click exits, and for
+        # nothing else. Python would complain once more when it flushes at exit; with stdout
+        # pointing nowhere it has nothing to complain about.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except OSError as refused:

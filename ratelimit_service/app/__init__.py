@@ -71,7 +71,7 @@ def build(environ: Mapping[str, str]) -> App:
     grpc_server = grpc_of(settings, servicer, quotas, health, tls=tls, tracing=tracing)
     operator = Operator(limiter, store.buckets, store.ledger)
     admin_servicer = AdminServicer(operator, limiter, rules, directory=settings.rules_directory)
-    admin_server = admin_of(settings, admin_servicer, health)
+    admin_server = admin_of(settings, admin_servicer, health, tls=tls)
     name = this_build("ratelimit")
     meters = Metrics(name)
     metrics.observe(meters, limiter.books, servicer.latency)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from chassis.health import Health, Verdict
 from chassis.http import HttpServer
 from chassis.lifecycle import Step
-from chassis.listen import Listen
+from chassis.listen import Listen, is_loopback
 from chassis.ops import metrics_routes
 from chassis.server import Service, make_server
 from ratelimit_service.transport import admin, rlqs
@@ -65,8 +65,15 @@ def grpc_of(
     )
 
 
-def admin_of(settings: Settings, servicer: AdminServicer, health: Health) -> GrpcServer:
-    """Return the server of the admin RPCs: a port of their own, so that it can be kept apart."""
+def admin_of(
+    settings: Settings, servicer: AdminServicer, health: Health, *, tls: ServerTls | None
+) -> GrpcServer:
+    """Return the server of the admin RPCs: a port of their own, so that it can be kept apart.
+
+    Beyond this machine it wants the certificates that the rate-limit RPCs want; within, an
+    operator needs none.
+    """
+    away = not is_loopback(settings.admin_host)
     return make_server(
         [
             Service(
@@ -78,6 +85,7 @@ def admin_of(settings: Settings, servicer: AdminServicer, health: Health) -> Grp
         health=health,
         limits=settings.limits,
         reuse_port=settings.worker.shares_ports,
+        tls=tls if away else None,
     )
 
 

@@ -1,7 +1,7 @@
 """The table of parts. A new part of the mesh is one entry in PARTS and the functions it names.
 
-Places of a block of ports (Port.offset) that are taken: 0 to 7, of which 3 is kept for the rate
-limiter's admin port. A part keeps its places for good: scripts count on them.
+Places of a block of ports (Port.offset) that are taken: 0 to 7. A part keeps its places for good:
+scripts count on them.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ def _python(module: str) -> Callable[[Plan], list[str]]:
 def _ratelimit_environ(plan: Plan) -> Mapping[str, str]:
     told = {
         "GRPC_HOST": LOOPBACK,
+        "RATELIMIT_ADMIN_HOST": LOOPBACK,
         "HOST": LOOPBACK,
         "DEBUG_HOST": LOOPBACK,
         "REDIS_URL": plan.store.url,
@@ -178,6 +179,7 @@ PARTS: Final = (
         stage=Stage.SERVICE,
         ports=(
             Port(role="grpc", variable="GRPC_PORT", default=8081, offset=2),
+            Port(role="admin", variable="RATELIMIT_ADMIN_PORT", default=8083, offset=3),
             Port(role="http", variable="PORT", default=8080, offset=4),
             Port(role="ops", variable="DEBUG_PORT", default=6070, offset=5),
         ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chassis.listen import Listen, ListenError, SocketFile, check
+from chassis.listen import Listen, ListenError, SocketFile, check, is_loopback
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,3 +106,21 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     told = refusal(Listen(socket_path=str(tmp_path / "no" / "s"), variable="GRPC_UDS"))
     assert "create that folder" in told
     assert "GRPC_UDS" in told
+
+
+@pytest.mark.parametrize(
+    ("host", "only_this_machine"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.10", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("localhost", True),
+        ("0.0.0.0", False),  # noqa: S104  what must not be taken for it
+        ("::", False),
+        ("10.0.0.7", False),
+        ("localhost.example.org", False),
+    ],
+)
+def test_what_only_this_machine_reaches(host: str, *, only_this_machine: bool) -> None:
+    assert is_loopback(host) == only_this_machine

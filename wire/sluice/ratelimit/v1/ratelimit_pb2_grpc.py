@@ -117,7 +117,7 @@ class RateLimitAdminServiceServicer:
 
     def Reset(self, request, context):
         """Makes every limit that applies to a descriptor whole again: debts and grants are forgotten.
-        Doing it twice is the same as once. NOT_FOUND, reason RULE_NOT_FOUND, if none does.
+        Hits that are out on lease or assigned stay out besides. Doing it twice is the same as once. NOT_FOUND, reason RULE_NOT_FOUND, if none does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -56,7 +56,7 @@ class RateLimitAdminServiceStub:
     """
     Reset: _grpc.UnaryUnaryMultiCallable[_ratelimit_pb2.ResetRequest, _ratelimit_pb2.ResetResponse]
     """Makes every limit that applies to a descriptor whole again: debts and grants are forgotten.
-    Doing it twice is the same as once. NOT_FOUND, reason RULE_NOT_FOUND, if none does.
+    Hits that are out on lease or assigned stay out besides. Doing it twice is the same as once. NOT_FOUND, reason RULE_NOT_FOUND, if none does.
     """
     Grant: _grpc.UnaryUnaryMultiCallable[_ratelimit_pb2.GrantRequest, _ratelimit_pb2.GrantResponse]
     """Gives hits on top of what every limit that applies to a descriptor holds. Each call gives
@@ -98,7 +98,7 @@ class RateLimitAdminServiceAsyncStub(RateLimitAdminServiceStub):
     """
     Reset: _aio.UnaryUnaryMultiCallable[_ratelimit_pb2.ResetRequest, _ratelimit_pb2.ResetResponse]  # type: ignore[assignment]
     """Makes every limit that applies to a descriptor whole again: debts and grants are forgotten.
-    Doing it twice is the same as once. NOT_FOUND, reason RULE_NOT_FOUND, if none does.
+    Hits that are out on lease or assigned stay out besides. Doing it twice is the same as once. NOT_FOUND, reason RULE_NOT_FOUND, if none does.
     """
     Grant: _aio.UnaryUnaryMultiCallable[_ratelimit_pb2.GrantRequest, _ratelimit_pb2.GrantResponse]  # type: ignore[assignment]
     """Gives hits on top of what every limit that applies to a descriptor holds. Each call gives
@@ -155,7 +155,7 @@ class RateLimitAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ratelimit_pb2.ResetResponse, _abc.Awaitable[_ratelimit_pb2.ResetResponse]]:
         """Makes every limit that applies to a descriptor whole again: debts and grants are forgotten.
-        Doing it twice is the same as once. NOT_FOUND, reason RULE_NOT_FOUND, if none does.
+        Hits that are out on lease or assigned stay out besides. Doing it twice is the same as once. NOT_FOUND, reason RULE_NOT_FOUND, if none does.
         """
 
     @_abc_1.abstractmethod
