@@ -77,7 +77,7 @@ def build(environ: Mapping[str, str]) -> App:
     metrics.observe(meters, limiter.books, servicer.latency)
     rlqs.observe(meters, quotas)
     store.doors[0].observe(meters, *store.doors[1:])
-    rooms: list[_Observed] = [rules, store.buckets, grpc_server]
+    rooms: list[_Observed] = [rules, store.buckets, store.leases, grpc_server]
     rooms += [room for room in (tls, tracing) if room is not None]
     for room in rooms:
         room.observe(meters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from chassis import log
@@ -11,6 +12,7 @@ from ratelimit_service.config import ConfigType, RateLimitMode, Settings
 from ratelimit_service.core.plan import Policy
 from ratelimit_service.service import Limiter
 from ratelimit_service.service.books import Books
+from ratelimit_service.storage.leases import LeasedBuckets
 from ratelimit_service.storage.ledger import RedisLedger
 from ratelimit_service.storage.local import LocalBuckets
 from ratelimit_service.storage.per_second import PerSecondApart
@@ -63,11 +65,17 @@ class Store:
             patience = settings.persecond.command_timeout_seconds
             apart = RedisBuckets(second, command_timeout_seconds=patience)
             self.buckets = PerSecondApart(buckets, apart)
-        self.takes: BucketStore = self.buckets
+        takes: BucketStore = self.buckets
         if tracing is not None:
-            self.takes = TracedBuckets(self.buckets, tracing)
+            takes = TracedBuckets(self.buckets, tracing)
         self.ledger = RedisLedger(door, second)
         self.replicas = Replicas(door, key_prefix=settings.key_prefix)
+        self.leases = LeasedBuckets(
+            takes,
+            SystemClock(),
+            replicas=lambda: self.replicas.count,
+            call_later=asyncio.get_running_loop().call_later,
+        )
 
     async def open(self) -> None:
         """Begin to connect."""
@@ -75,7 +83,8 @@ class Store:
             await door.open()
 
     async def close(self) -> None:
-        """Finish what is on the way, and disconnect."""
+        """Give back what is leased, finish what is on the way, and disconnect."""
+        self.leases.close()
         await self.buckets.close()
         for door in self.doors:
             await door.close()
@@ -86,7 +95,7 @@ def limiter_of(settings: Settings, rules: RuleSource, store: Store) -> Limiter:
     clock = SystemClock()
     return Limiter(
         rules,
-        store.takes,
+        store.leases,
         Books(clock, near_limit_ratio=settings.near_limit_ratio),
         clock,
         policy=Policy(

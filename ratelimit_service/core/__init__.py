@@ -16,6 +16,7 @@ A request
     planner     descriptors -> plan: what each limit will cost
     judge       what each charge met -> verdict
     replica     one process's part of a plan, while each counts alone
+    netting     refunds taken off the charges beside them; lease: tokens taken ahead
 
 Counting
     bucket, window, charge, take, grant: the executable specification of storage/lua

@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from ratelimit_service.core.keys import counting
+from ratelimit_service.core.lease import SMALLEST_SHARE
 from ratelimit_service.core.limit import Algorithm, OnStoreFailure
 from ratelimit_service.core.schedule import DAY_MINUTES
 
@@ -111,10 +112,10 @@ def _contradictions(rule: Rule) -> Iterator[str]:
         return
     for allowance in rule.allowances:
         capacity = allowance.limit.capacity
-        if capacity * lease.max_share < 1:
+        if capacity * lease.max_share < SMALLEST_SHARE:
             yield (
                 f"the lease never takes anything: {lease.max_share:g} of {capacity} is less than "
-                "one; raise 'max_share', or remove 'lease'"
+                f"{SMALLEST_SHARE}; raise 'max_share', or remove 'lease'"
             )
 
 

@@ -8,14 +8,16 @@ the bottom. A block lies on the pile that it met; once so much has flowed back, 
 the spent ones among them first. What is below may also be given back by its holders, which brings
 the block closer to the bottom unawares: as much as they can hold, it does not count on (`beneath`).
 
-What is kept from others, at the worst: what all replicas hold and what they gave up because it may
-have flowed back, together `max_share x replicas` of the capacity, and never more than a half. What
-is held comes back within `max_ms`, what was given up, or was held by a process that died, at the
-rate of the limit. As long as half of the bucket is there, nobody is refused for it.
+What is kept from others, at the worst: what all replicas hold, and what they gave up because it may
+have flowed back, together `max_share x replicas` of the capacity, and never more than a half. So
+nobody is refused for it who would have left half of the bucket. What is held comes back within
+`max_ms`; what was given up, and what a process held that died or lost its store, comes back at the
+rate of the limit, as used tokens do.
 
-The promise does not cover what changes a bucket from outside: a refund of hits, a reset or a grant
-may give back what also flowed back; a lowered limit holds where a replica has learned of it; and
-who has just started is counted by the others some seconds later.
+The promise does not cover what changes a bucket from outside: a refund of hits, a quota stream of
+the same rule, a reset or a grant may give back what also flowed back; a lowered limit holds where a
+replica has learned of it; and a replica that has just started is counted by the others some seconds
+later (replicas.py).
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ _HELD = 0.4
 _MOST_OF_ALL = 0.5
 # A demand may have been a burst: twice what was seen is asked for at most.
 _GROWTH = 2
+# Tokens that a lease's share of a bucket must come to: of less no block is taken.
+SMALLEST_SHARE = round(2 * MIN_CALLS / _HELD)
 _MILLISECOND_US = 1_000
 
 
@@ -49,13 +53,13 @@ class Held(tuple[int, ...]):
     __slots__ = ()
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Demand:
     """What was asked for of a bucket since a moment, in calls and in parts of tokens."""
 
     since_us: int
-    calls: int = 0
-    parts: int = 0
+    calls: int
+    parts: int
 
 
 @dataclass(slots=True, eq=False)

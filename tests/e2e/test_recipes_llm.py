@@ -107,7 +107,7 @@ class Llm:
         try:
             await wait_until(charged, timeout=SETTLE_SECONDS, description=f"{user} has {expected}")
         except AssertionError as error:
-            raise AssertionError(f"{error}; balances seen: {sorted(set(seen))}") from None
+            raise AssertionError(f"{error}; it had {seen[0]} to {seen[-1]}") from None
 
 
 def test_the_guide_shows_the_rule_that_is_tested() -> None:

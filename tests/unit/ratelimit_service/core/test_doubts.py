@@ -40,7 +40,7 @@ def beside(fields: str, limit: str = ONE) -> str:
         (beside("quota_mode: true, postpaid: true"), "0.yaml:3:3: 'postpaid' has no effect beside 'quota_mode'"),
         (beside("postpaid: true, algorithm: fixed_window"), "0.yaml:3:3: 'postpaid' debt in a window is forgotten when the window ends"),
         (beside("shadow_mode: true, on_store_failure: deny"), "0.yaml:3:3: 'on_store_failure: deny' refuses what 'shadow_mode' never would"),
-        (beside("lease: {max_share: 0.5, max_ms: 1}"), "0.yaml:3:3: the lease never takes anything: 0.5 of 1 is less than one"),
+        (beside("lease: {max_share: 0.5, max_ms: 1}"), "0.yaml:3:3: the lease never takes anything: 0.5 of 1 is less than 20"),
         (level("key: k, shadow_mode: true, descriptors: []"), "0.yaml:3:25: 'shadow_mode' has no effect: there is no 'rate_limit' beside it"),
         (level("key: k, rate_limit: {unit: day, requests_per_unit: 1, shadow_mode: true}"), "0.yaml:3:58: 'shadow_mode' has no effect in a rate_limit; it is read beside the 'key' of a descriptor"),
         (level(f"key: k, unit: day, {ONE}"), "0.yaml:3:12: 'unit' has no effect in a descriptor; it is read in a rate_limit"),

@@ -67,6 +67,13 @@ def test_a_block_shrinks_once_the_pile_that_it_lies_on_has_flowed_back() -> None
     assert block.until_us == 100_000
 
 
+def test_a_tick_of_the_bucket_may_come_at_any_moment() -> None:
+    coarse = Bucket(parts=10, full=10_000, refill=1, tick_us=1_000)
+    terms = Terms.of(coarse, LEASE, 1)
+    block = terms.block(100, 0, 0, asked_us=500, now_us=600)
+    assert [block.left(at_us) for at_us in (600, 1_499, 1_500)] == [99, 99, 98]
+
+
 def test_what_has_flowed_back_before_it_was_spent_stays_gone() -> None:
     block = TERMS.block(MINUTE.cost(50), 0, 0, asked_us=0, now_us=1_000)
     left = block.left(40_000)

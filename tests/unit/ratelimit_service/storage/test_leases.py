@@ -19,7 +19,7 @@ from ratelimit_service.core.rule import Lease
 from ratelimit_service.storage import leases
 from tests.limiting import ManualClock, Watch, make_limiter
 from tests.unit.ratelimit_service.core.test_rules import build
-from tests.unit.ratelimit_service.storage.leasing import KEY, Replica, World, make_hot
+from tests.unit.ratelimit_service.storage.leasing import KEY, Put, Replica, World, make_hot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,6 +143,34 @@ def test_changed_rules_end_the_block_of_the_old_ones(what: str) -> None:
     refund, asked = replica.link.asked[-2:]
     assert (refund.cost < 0, refund.meter) == (True, MINUTE)
     assert (asked.meter, asked.lease) == (world.bucket, world.lease)
+
+
+def test_a_block_of_the_old_rules_that_comes_late_is_given_back() -> None:
+    world = World(MINUTE, LEASE)
+    (replica,) = world.replicas
+    for _ in range(10):
+        world.call(replica)
+    world.run(600)  # the answers are here, and a block is on its way
+    world.bucket = Bucket.of(Limit(requests_per_unit=50_000, unit=Unit.MINUTE))
+    world.call(replica)
+    world.run(1_000)
+    assert replica.buckets.counts.blocks == 1
+    assert [charge.meter for charge in replica.link.asked if charge.cost < 0] == [MINUTE]
+    world.call(replica)
+    assert not is_held(replica.answers[-1])
+
+
+def test_a_block_is_not_spent_when_the_timer_is_late() -> None:
+    world = World(MINUTE, LEASE)
+    world.call_later = lambda seconds, call: Put(call)  # type: ignore[method-assign]
+    late = world.start()
+    make_hot(world, late, calls=2_000, gap_us=50)
+    assert is_held(late.answers[-1])
+    world.run(LEASE.max_ms * 1_000)
+    asked = len(late.link.asked)
+    world.call(late)
+    assert late.link.asked[-1].lease is not None, "it went to the store"
+    assert late.link.asked[asked].cost < 0, "and the block before it"
 
 
 def test_what_has_no_lease_or_several_limits_is_passed_on_as_it_is() -> None:
