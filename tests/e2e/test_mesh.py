@@ -92,7 +92,8 @@ async def test_a_part_killed_by_hand_comes_back_and_the_bucket_is_as_it_was(
     up, addresses = mesh
     envoy = addresses["envoy"]["http"]
     alice = somebody()
-    assert call(envoy, alice, 110)[-1].status == 429
+    # Not of the last one: a call that a busy machine holds up for longer than Envoy waits passes.
+    assert 429 in [answer.status for answer in call(envoy, alice, 130)]
     emptied = time.monotonic()
     address = addresses[part]
     await up.kill_listener(address if part == "redis" else next(iter(address.values())))
