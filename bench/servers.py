@@ -87,7 +87,8 @@ def started_sluice(folder: Path, store_port: int) -> Iterator[Server]:
     rpc, http, ops, admin = free_port(), free_port(), free_port(), free_port()
     environ = {
         "GRPC_PORT": str(rpc), "PORT": str(http), "DEBUG_PORT": str(ops),
-        "RATELIMIT_ADMIN_PORT": str(admin), "REDIS_URL": f"redis://127.0.0.1:{store_port}", "RUNTIME_ROOT": str(folder),
+        "RATELIMIT_ADMIN_PORT": str(admin), "REDIS_URL": f"redis://127.0.0.1:{store_port}",
+        "RUNTIME_ROOT": str(folder),
         "LOG_LEVEL": "error",
     }  # fmt: skip
     with running([sys.executable, "-m", "ratelimit_service"], environ) as process:

@@ -25,7 +25,7 @@ def take(
     def done(met: Sequence[int], error: BaseException | None) -> None:
         assert not future.done(), "answered twice"
         if error is None:
-            future.set_result(met)
+            future.set_result(list(met))
         else:
             future.set_exception(error)
 

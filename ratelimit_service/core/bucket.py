@@ -54,6 +54,11 @@ class Bucket:
         return max(-LARGEST, min(hits * self.parts, LARGEST))
 
     @property
+    def words(self) -> tuple[int, ...]:
+        """The kind of meter it is, 0, and five numbers of that kind."""
+        return 0, self.full, self.refill, self.tick_us, 0, 0
+
+    @property
     def most_credit(self) -> int:
         """The parts beyond which grants add up to no more: twice a capacity at the least."""
         return LARGEST - 2 * self.full - self.parts

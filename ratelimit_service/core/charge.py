@@ -7,8 +7,9 @@ same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
+from struct import Struct
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -41,13 +42,19 @@ class Mode(IntEnum):
     COUNTED = 4
 
 
-@dataclass(frozen=True, slots=True)
+# The numbers of a charge as the scripts of the store read them (storage/lua/begin.lua): cost, mode,
+# and what its meter says of itself. Doubles, in which they compute anyhow.
+_WORDS = Struct("<8d")
+
+
+@dataclass(slots=True)  # not frozen: one is made for every client that was never seen
 class Charge:
     """Take `cost` (negative: give back; 0: look) from the meter at `key`.
 
     The cost is in the meter's own parts (see Meter.cost). `per_second` is set where the limit's
     unit is the second, because those may live in a Redis of their own. `lease`: how much of the
-    meter a replica may take ahead (lease.py); only enforced charges of buckets have one.
+    meter a replica may take ahead (lease.py); only enforced charges of buckets have one. `words`:
+    those of meter, cost and mode, where they are known already.
     """
 
     key: bytes
@@ -56,11 +63,17 @@ class Charge:
     mode: Mode = Mode.ENFORCED
     per_second: bool = False
     lease: Lease | None = None
+    words: bytes = field(default=b"", init=False, compare=False, repr=False)
 
     @property
     def look(self) -> Charge:
         """The same at no cost."""
         return Charge(self.key, self.meter, 0, self.mode, self.per_second)
+
+
+def words(meter: Meter, cost: int, mode: Mode) -> bytes:
+    """Return what the store is told of a charge beside its key."""
+    return _WORDS.pack(cost, mode, *meter.words)
 
 
 # What a meter lacks is its debt, in parts: a bucket's missing tokens, a window's used hits. `full`

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 Entries: TypeAlias = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # not frozen: that triples the cost of making one
 class Descriptor:
     """One descriptor. `hits` 0 only looks, below 0 gives back; `override` replaces the rule."""
 

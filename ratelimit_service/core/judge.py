@@ -20,45 +20,43 @@ _SECOND_US = 1_000_000
 
 
 def judge(plan: Plan, met: Sequence[int]) -> Verdict:
-    """Judge from what the store answered (see take.take, which decides by the same rules)."""
-    passed = _passed(plan.items, met)
-    if passed is not None:
-        return Verdict(False, passed)  # noqa: FBT003
-    answered = answers(plan.charges, met)
-    stopped = blocked(plan.charges, [answer[0] for answer in answered])
-    following = iter(answered)
-    return _verdict(plan, [_item(item, following, stopped) for item in plan.items])
+    """Judge from what the store answered (see take.take, which decides by the same rules).
 
-
-def _passed(items: Sequence[Item], met: Sequence[int]) -> list[Status] | None:
-    """Judge a request that passes, of one limit a descriptor: 0.9 us for one instead of 5.
-
-    None: it is another.
+    In one loop for requests that pass, of one limit a descriptor: 0.8 us for one instead of 5.
     """
     statuses = []
     at = 0
-    for item in items:
+    for item in plan.items:
         if item.__class__ is not Charged:
             if not isinstance(item, Status) or item.over:
-                return None
+                return _judged(plan, met)
             statuses.append(item)
             continue
         charge = item.charge
         meter, cost, debt = charge.meter, charge.cost, met[at]
-        at += meter.width
         owed = debt + cost
         if cost < 0 or debt < 0 or owed > meter.full:
-            return None
+            return _judged(plan, met)
         if meter.__class__ is Bucket:
+            at += 1
             reset_us = -(-owed // meter.refill) * meter.tick_us
             if reset_us > LONGEST_US:
-                return None
+                return _judged(plan, met)
         else:
+            at += meter.width
             reset_us = met[at - 1]
             if charge.mode is Mode.COUNTED:
                 reset_us = -(-reset_us // _SECOND_US) * _SECOND_US
         statuses.append(Status(False, item.limit, (meter.full - owed) // meter.parts, reset_us))  # noqa: FBT003
-    return statuses
+    return Verdict(False, statuses)  # noqa: FBT003
+
+
+def _judged(plan: Plan, met: Sequence[int]) -> Verdict:
+    """Judge a request of any kind."""
+    answered = answers(plan.charges, met)
+    stopped = blocked(plan.charges, [answer[0] for answer in answered])
+    following = iter(answered)
+    return _verdict(plan, [_item(item, following, stopped) for item in plan.items])
 
 
 def _verdict(plan: Plan, statuses: Sequence[Status]) -> Verdict:

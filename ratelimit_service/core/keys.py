@@ -51,7 +51,7 @@ class CounterKeys:
         self._domain = _part(domain)
         self._shard_by = shard_by
         self._head = f"{prefix}rate_limit:{{"
-        self._tail = f"{how}.{ordinal}" if ordinal > 1 else how
+        self._tail = f"}}:{how}.{ordinal}" if ordinal > 1 else f"}}:{how}"
 
     def of(self, entries: Entries) -> bytes:
         """Return the key of the counter of `entries`."""
@@ -63,8 +63,31 @@ class CounterKeys:
             for key, value in entries:
                 if key == self._shard_by:
                     shard = blake2b(self._domain + _part(value), digest_size=_DIGEST_BYTES)
-                    return f"{self._head}{shard.hexdigest()}}}:{digest}:{self._tail}".encode()
-        return f"{self._head}{digest}}}:{self._tail}".encode()
+                    tail = self._tail.replace("}:", f"}}:{digest}:", 1)
+                    return f"{self._head}{shard.hexdigest()}{tail}".encode()
+        return f"{self._head}{digest}{self._tail}".encode()
+
+    def begin(self, before: Entries, key: str, value_bytes: int) -> KeySeries:
+        """Return the keys of these entries and one of `key` whose value, so long, is to come."""
+        parts = self._domain + b"".join([_part(name) + _part(value) for name, value in before])
+        return KeySeries(self._head, parts + _part(key) + _length(value_bytes), self._tail)
+
+
+class KeySeries:
+    """The keys of counters whose entries differ in their last value alone: in half the time."""
+
+    __slots__ = ("_begun", "_head", "_tail")
+
+    def __init__(self, head: str, parts: bytes, tail: str) -> None:
+        self._begun = blake2b(parts, digest_size=_DIGEST_BYTES)
+        self._head = head
+        self._tail = tail
+
+    def of(self, value: bytes) -> bytes:
+        """Return the key of the counter of this value, in UTF-8."""
+        digest = self._begun.copy()
+        digest.update(value)
+        return f"{self._head}{digest.hexdigest()}{self._tail}".encode()
 
 
 def counting(limit: Limit, *, reference: bool = False) -> str:
@@ -80,4 +103,8 @@ def counting(limit: Limit, *, reference: bool = False) -> str:
 def _part(text: str) -> bytes:
     """Return a part of what is hashed, behind its length."""
     raw = text.encode("utf-8", "surrogatepass")
-    return len(raw).to_bytes(8, "big") + raw
+    return _length(len(raw)) + raw
+
+
+def _length(value_bytes: int) -> bytes:
+    return value_bytes.to_bytes(8, "big")

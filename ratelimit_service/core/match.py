@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 _REQUEST = Place(file="the request", line=1, column=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that triples the cost of making one
 class Match:
     """A rule, the entries its counter is kept under, and its name in the reference's metrics.
 
-    `entries` are the request's, but that a shared threshold's pattern stands in place of the value.
+    `entries` are the request's, but that a shared threshold's pattern stands in place of the value,
+    and that of a series (planner.Series) the last, which is another in each request, is left out.
     `metric` is the rule's path where nothing asks for values in it (see `find`).
     """
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from ratelimit_service.core.bucket import Bucket
 from ratelimit_service.core.calendars import edges
-from ratelimit_service.core.charge import Charge, Mode
+from ratelimit_service.core.charge import Charge, Mode, words
 from ratelimit_service.core.keys import CounterKeys
 from ratelimit_service.core.limit import UNLIMITED_REMAINING, Algorithm, Limit, Unit
-from ratelimit_service.core.match import find
+from ratelimit_service.core.match import Match, find, step
+from ratelimit_service.core.netting import netted
 from ratelimit_service.core.plan import Charged, Plan, Policy, charges_of, looking
 from ratelimit_service.core.verdict import Status
 from ratelimit_service.core.window import Window
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
 
     from ratelimit_service.core.charge import Meter
     from ratelimit_service.core.descriptor import Descriptor, Entries
-    from ratelimit_service.core.match import Match
     from ratelimit_service.core.plan import Item
-    from ratelimit_service.core.rule import Allowance, Lease, Rule, RuleSet
+    from ratelimit_service.core.rule import Allowance, Branch, Lease, Rule, RuleSet
 
 _SECOND_US = 1_000_000
 
@@ -38,13 +38,60 @@ class _Stencil:
     keys: CounterKeys
     quotas: tuple[bool, ...]
     lease: Lease | None
+    one_cost: int  # of one hit, as most requests have
+    one_words: bytes
 
     def charged(self, rule: Rule, entries: Entries, hits: int) -> Charged:
         """Return what the client with these entries is charged."""
-        meter = self.meter
-        key = self.keys.of(entries)
-        charge = Charge(key, meter, meter.cost(hits), self.mode, self.per_second, self.lease)
+        meter, mode = self.meter, self.mode
+        cost = self.one_cost if hits == 1 else meter.cost(hits)
+        charge = Charge(self.keys.of(entries), meter, cost, mode, self.per_second, self.lease)
+        charge.words = self.one_words if hits == 1 else words(meter, cost, mode)
         return Charged(self.limit, charge, rule)
+
+
+class Series:
+    """Plans requests of one hit whose entries differ in their last value alone, all of one length.
+
+    That value decides nothing but whose counter is charged.
+    """
+
+    __slots__ = ("_before", "_key", "_keys", "_matches", "_policy", "_rule", "_stencil")
+
+    def __init__(
+        self, rule: Rule, stencil: _Stencil, entries: Entries, value_bytes: int, policy: Policy
+    ) -> None:
+        self._before = entries[:-1]
+        self._key = entries[-1][0]
+        self._keys = stencil.keys.begin(self._before, self._key, value_bytes)
+        self._matches = (Match(rule, self._before, rule.path),)
+        self._policy = policy
+        self._rule = rule
+        self._stencil = stencil
+
+    def charge(self, value: bytes) -> Charge:
+        """Return what the request with this value, in UTF-8, is charged."""
+        stencil = self._stencil
+        charge = Charge(
+            self._keys.of(value),
+            stencil.meter,
+            stencil.one_cost,
+            stencil.mode,
+            stencil.per_second,
+            stencil.lease,
+        )
+        charge.words = stencil.one_words
+        return charge
+
+    def plan(self, charge: Charge) -> Plan:
+        """Return the plan of the request with this charge."""
+        stencil = self._stencil
+        items = (Charged(stencil.limit, charge, self._rule),)
+        return Plan(items, (charge,), False, self._matches, stencil.quotas, self._policy)  # noqa: FBT003
+
+    def entries(self, value: bytes) -> Entries:
+        """Return the entries of the request with this value."""
+        return (*self._before, (self._key, value.decode()))
 
 
 class Planner:
@@ -57,8 +104,9 @@ class Planner:
         self.rules = rules
         self.policy = policy
         self._now_s = now_s
-        # By the identity of the allowance, which the rules keep alive.
+        # By the identity of the allowance or the branch, which the rules keep alive.
         self._stencils: dict[int, _Stencil] = {}
+        self._valued_keys: dict[int, frozenset[str]] = {}
 
     def plan(self, domain: str, descriptors: Sequence[Descriptor]) -> Plan:
         """Match every descriptor and say what it will cost."""
@@ -72,6 +120,8 @@ class Planner:
             self._item(domain, match, descriptor, replaced)
             for match, descriptor in zip(matches, descriptors, strict=True)
         ]
+        if any(descriptor.hits < 0 for descriptor in descriptors):
+            items = netted(items)
         refused = any(
             isinstance(item, Status) and self._refuses(item, match)
             for item, match in zip(items, matches, strict=True)
@@ -86,15 +136,50 @@ class Planner:
     def _one(self, domain: str, descriptor: Descriptor) -> Plan | None:
         """Plan a request of one descriptor that one limit counts, as most are: half the time."""
         match = find(self.rules, domain, descriptor)
-        if match is None or descriptor.override is not None or len(match.rule.allowances) > 1:
+        if match is None or descriptor.override is not None:
             return None
-        rule = match.rule
+        stencil = self._known(match.rule)
+        if stencil is None:
+            return None
+        charged = stencil.charged(match.rule, match.entries, descriptor.hits)
+        return Plan((charged,), (charged.charge,), False, (match,), stencil.quotas, self.policy)  # noqa: FBT003
+
+    def series(self, domain: str, entries: Entries) -> Series | None:
+        """Return what plans requests like this one, which was planned before, one hit each.
+
+        None where the last value decides more than whose counter is charged.
+        """
+        branch = self.rules.domains.get(domain)
+        *before, (key, value) = entries
+        for name, text in before:
+            branch = step(branch, name, text) if branch is not None else None
+        if branch is None or branch.wildcards.size or key in self._valued(branch):
+            return None
+        last = branch.children.get((key, None))
+        if last is None or last.rule is None or last.varies or last.rule.shard_by:
+            return None
+        stencil = self._known(last.rule)
+        if stencil is None:
+            return None
+        return Series(last.rule, stencil, entries, len(value.encode()), self.policy)
+
+    def _known(self, rule: Rule) -> _Stencil | None:
+        """Return the stencil of a rule's only limit, if it has been cut and nothing is special."""
+        if len(rule.allowances) > 1:
+            return None
         (allowance,) = rule.allowances
         stencil = self._stencils.get(id(allowance))
         if stencil is None or not stencil.limit.requests_per_unit or allowance.replaces:
             return None
-        charged = stencil.charged(rule, match.entries, descriptor.hits)
-        return Plan((charged,), (charged.charge,), False, (match,), stencil.quotas, self.policy)  # noqa: FBT003
+        return stencil
+
+    def _valued(self, branch: Branch) -> Collection[str]:
+        """Return the keys that some rule below `branch` wants a certain value of."""
+        keys = self._valued_keys.get(id(branch))
+        if keys is None:
+            keys = frozenset([key for key, value in branch.children if value is not None])
+            self._valued_keys[id(branch)] = keys
+        return keys
 
     def _item(
         self,
@@ -169,6 +254,8 @@ class Planner:
             keys,
             (policy.quota_mode or rule.quota_mode,),
             rule.lease if leased else None,
+            meter.cost(1),
+            words(meter, meter.cost(1), mode),
         )
 
     def _meter(self, limit: Limit) -> Meter:

@@ -77,6 +77,13 @@ class Window:
         return max(-LARGEST, min(hits, LARGEST))
 
     @property
+    def words(self) -> tuple[int, ...]:
+        """The kind of meter it is, 1 or with a calendar 2, and five numbers of that kind."""
+        if self.edges_us:
+            return 2, self.full, self.slot_us, *self.edges_us[1:]
+        return 1, self.full, self.slot_us, self.keep_us, 0, 0
+
+    @property
     def most_credit(self) -> int:
         """The hits beyond which grants add up to no more."""
         return LARGEST - 2 * self.full - 1

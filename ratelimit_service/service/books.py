@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from ratelimit_service.core.plan import Item
     from ratelimit_service.service.asked import Asked
 
-# Gathering one costs some 3 us; this many hold nobody up for a millisecond.
+# Gathering one costs some 2 us; this many hold nobody up for a millisecond.
 MAX_WAITING = 256
 # Where so many different requests come, those that came once are counted as hot keys by samples:
 # that costs 2 us each. What rules have decided is counted whole.
-SAMPLE = 8
+SAMPLE = 32
 # Hot keys are kept by the thousand; callers may send megabytes of each.
 _KEY_CHARACTERS = 512
 _CUT_ENTRIES, _CUT_CHARACTERS = 8, 32
@@ -57,6 +57,7 @@ class Books:
         self._ratio = near_limit_ratio
         self._hot: HotKeys[HotKey] = HotKeys(clock.monotonic())
         self._waiting: list[Asked] = []
+        self._entered = 0  # since they were brought up
 
     def counted(
         self, domain: str, descriptor: Descriptor, match: Match | None, item: Item
@@ -74,13 +75,23 @@ class Books:
         return Counted(hits, tally, limit.capacity - int(limit.capacity * self._ratio))
 
     def enter(self, asked: Asked) -> None:
-        """Remember a request that counted for the first time since it was last gathered."""
-        self._waiting.append(asked)
-        if len(self._waiting) >= MAX_WAITING or asked.is_large:
-            self._gather(SAMPLE)
+        """Remember a request that counted for the first time since it was last gathered.
+
+        What serves no other call is not worth remembering where many come.
+        """
+        self._entered += 1
+        if asked.kept or self._entered < MAX_WAITING:
+            self._waiting.append(asked)
+            if len(self._waiting) >= MAX_WAITING or asked.is_large:
+                self._gather(SAMPLE)
+        else:
+            if not self._entered % SAMPLE:
+                self._tell(asked, SAMPLE, self._clock.monotonic())
+            self._settle(asked)
 
     def bring_up(self) -> None:
         """Gather what the requests have counted."""
+        self._entered = 0
         self._gather(1)
 
     def _gather(self, sample: int) -> None:
@@ -88,24 +99,36 @@ class Books:
         waiting, self._waiting = self._waiting, []
         now = self._clock.monotonic()
         for number, asked in enumerate(waiting):
-            calls, asked.calls = asked.calls, 0
-            weight = sample if calls == 1 else 1
-            skipped = weight > 1 and number % sample
-            for descriptor, match, counted in zip(
-                asked.descriptors, asked.plan.matches, asked.counted, strict=True
-            ):
-                hits, over = calls * counted.hits, counted.over_limit
-                tally = counted.tally
-                if tally is not None:
-                    tally.total_hits += hits
-                    tally.over_limit += over
-                    tally.within_limit += hits - over
-                    tally.near_limit += counted.near_limit
-                    tally.shadow_mode += counted.shadowed
-                if hits and not skipped:
-                    key = _hot_key(asked.domain, descriptor, match)
-                    self._hot.add(key, hits * weight, over * weight, now)
-                counted.over_limit = counted.near_limit = counted.shadowed = 0
+            if asked.calls > 1:
+                self._tell(asked, 1, now)
+            elif not number % sample:
+                self._tell(asked, sample, now)
+            self._settle(asked)
+
+    def _settle(self, asked: Asked) -> None:
+        """Give the tallies what a request has counted."""
+        calls, asked.calls = asked.calls, 0
+        for counted in asked.counted:
+            tally = counted.tally
+            if tally is not None:
+                hits = calls * counted.hits
+                tally.total_hits += hits
+                tally.within_limit += hits
+        if asked.over is not None:
+            for counted, over in zip(asked.counted, asked.over, strict=True):
+                if counted.tally is not None:
+                    counted.tally.over_limit += over
+                    counted.tally.within_limit -= over
+            asked.over = None
+
+    def _tell(self, asked: Asked, weight: int, now: float) -> None:
+        """Count the keys of a request as often as it came, and for `weight` such requests."""
+        for place, descriptor in enumerate(asked.descriptors):
+            hits = asked.calls * asked.counted[place].hits
+            if hits:
+                over = asked.over[place] if asked.over is not None else 0
+                key = _hot_key(asked.domain, descriptor, asked.outline.matches[place])
+                self._hot.add(key, hits * weight, over * weight, now)
 
     def hottest(self, count: int, domain: str) -> tuple[list[Hot[HotKey]], float]:
         """Return the hottest keys, of one domain or of all (""), and the seconds they cover."""

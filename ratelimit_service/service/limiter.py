@@ -13,7 +13,7 @@ from ratelimit_service.core.plan import Policy
 from ratelimit_service.core.planner import Planner
 from ratelimit_service.core.replica import part_of
 from ratelimit_service.service.absence import Absence
-from ratelimit_service.service.asked import Asked, Edition
+from ratelimit_service.service.asked import Asked, Edition, Series
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,7 @@ class Limiter:
     def _renew(self, rules: RuleSet) -> Edition:
         now_s = self._clock.now()
         planner = Planner(rules, self.policy, now_s)
-        self._edition = Edition(planner, now_s, rules.changes_after(now_s))
+        self._edition = Edition(rules, planner, now_s, rules.changes_after(now_s))
         return self._edition
 
     def ask(self, edition: Edition, domain: str, descriptors: Sequence[Descriptor]) -> Asked:
@@ -89,16 +89,23 @@ class Limiter:
             self.books.counted(domain, descriptor, match, item)
             for descriptor, match, item in zip(descriptors, plan.matches, plan.items, strict=True)
         ]
-        return Asked(domain, descriptors, plan, counted)
+        return Asked.of(domain, descriptors, plan, counted)
+
+    def series(self, edition: Edition, like: Asked, size: int) -> Series | None:
+        """Return what asks for requests like this one, but for the last value; see asked.Series."""
+        if len(like.descriptors) != 1 or like.single is None:
+            return None
+        planned = edition.planner.series(like.domain, like.descriptors[0].entries)
+        return Series(planned, like, size) if planned is not None else None
 
     def decide(self, asked: Asked, timeout_seconds: float | None, answer: Answer) -> None:
         """Charge and judge a planned request; call `answer`, once, within `timeout_seconds`.
 
         `answer(verdict, None)`, or `answer(None, error)` where nothing can be said.
         """
-        charges = asked.plan.charges
+        charges = asked.charges
         if not charges:
-            answer(self._counted(asked, judge(asked.plan, ())), None)
+            answer(self._counted(asked, judge(asked.outline, ())), None)
             return
 
         def done(met: Sequence[int], error: BaseException | None) -> None:
@@ -107,7 +114,7 @@ class Limiter:
                     self._absence.end()
                 if asked.local:
                     self._local.seen(charges, met)
-                answer(self._counted(asked, judge(asked.plan, met)), None)
+                answer(self._counted(asked, judge(asked.outline, met)), None)
             else:
                 self._without_store(asked, error, answer)
 
@@ -158,11 +165,13 @@ class Limiter:
             done((), None)
 
     def _counted(self, asked: Asked, verdict: Verdict) -> Verdict:
+        counts = self._counts
         if verdict.over:
-            self._counts.over_limit += 1
+            counts.over_limit += 1
         else:
-            self._counts.ok += 1
-            self._counts.global_shadow_mode += verdict.shadowed
+            counts.ok += 1
+            if verdict.shadowed:
+                counts.global_shadow_mode += 1
         asked.count(verdict)
         if asked.calls == 1:
             self.books.enter(asked)

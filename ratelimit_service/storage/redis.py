@@ -53,7 +53,7 @@ class Scripts(Protocol):
         self,
         script: Script,
         keys: Sequence[bytes],
-        args: Sequence[int],
+        args: Sequence[bytes | int],
         timeout_seconds: float | None,
         done: Callable[[Any, BaseException | None], None],
     ) -> None:
@@ -91,13 +91,17 @@ class _Take:
 class _Lane:
     """One slot: what waits for it, and how many script calls of it are on the way."""
 
-    __slots__ = ("flush_due", "in_flight", "slot", "waiting")
+    __slots__ = ("flush_due", "in_flight", "latest", "now", "slot", "waiting")
 
     def __init__(self, slot: int) -> None:
         self.slot = slot
         self.waiting: deque[_Take] = deque()  # none of them answered
         self.in_flight = 0
         self.flush_due = False
+        # When the first take of this turn came, and what takes of this turn may wait for at most:
+        # asked once a turn, the clock and the loop cost a take 0.2 us less.
+        self.now = 0.0
+        self.latest = 0.0
 
 
 class _Batch:
@@ -122,15 +126,18 @@ class _Batch:
             self._buckets.settled(self, failed=error is not None)
 
     def _deliver(self, met: list[int]) -> None:
-        if len(met) == len(self.takes):  # one number each, as most have
-            for request, debt in zip(self.takes, met, strict=True):
-                request.answer([debt], None)
+        takes = self.takes
+        if len(met) == len(takes):  # one number each, as most have
+            for request, debt in zip(takes, met, strict=True):
+                request.answer((debt,), None)
             return
+        narrow = len(met) == sum([len(request.charges) for request in takes])
         start = 0
-        for request in self.takes:
-            stop = start + sum([charge.meter.width for charge in request.charges])
-            request.answer(met[start:stop], None)
-            start = stop
+        for request in takes:
+            charges = request.charges
+            width = len(charges) if narrow else sum([charge.meter.width for charge in charges])
+            request.answer(met[start : start + width], None)
+            start += width
 
 
 class RedisBuckets:
@@ -164,24 +171,21 @@ class RedisBuckets:
             self.counts.refused_full += 1
             done((), _queue_full())
             return
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        deadline = now + self._timeout_seconds
-        if timeout_seconds is not None:
-            sooner = now + timeout_seconds * _DEADLINE_SHARE
-            if sooner < deadline:  # noqa: PLR1730  min() and max() took 0.26 of a take's 1.9 us
-                deadline = sooner
-        self._charges_waiting += len(charges)
-        self.counts.takes += 1
         lane = self._lanes.get(slot)
         if lane is None:
             lane = self._lanes[slot] = _Lane(slot)
-        lane.waiting.append(_Take(charges, deadline, done))
         if not lane.flush_due:
-            lane.flush_due = True
-            loop.call_soon(self._flush, lane)
+            self._begin_turn(lane)
+        deadline = lane.latest
+        if timeout_seconds is not None:
+            sooner = lane.now + timeout_seconds * _DEADLINE_SHARE
+            if sooner < deadline:  # noqa: PLR1730  min() takes three times as long
+                deadline = sooner
         if deadline < self._alarm.at:
             self._alarm.set(deadline)
+        self._charges_waiting += len(charges)
+        self.counts.takes += 1
+        lane.waiting.append(_Take(charges, deadline, done))
 
     async def close(self) -> None:
         """Wait for what waits and what is on the way; nothing new may come."""
@@ -206,6 +210,14 @@ class RedisBuckets:
         elif self._clustered and not lane.in_flight:
             del self._lanes[lane.slot]
         self._a_call_ended.set()
+
+    def _begin_turn(self, lane: _Lane) -> None:
+        """Have a lane flushed at the end of this turn of the loop."""
+        loop = asyncio.get_running_loop()
+        lane.flush_due = True
+        loop.call_soon(self._flush, lane)
+        lane.now = loop.time()
+        lane.latest = lane.now + self._timeout_seconds
 
     def _flush(self, lane: _Lane) -> None:
         """Send what waits, unless enough is on the way: its end flushes again."""

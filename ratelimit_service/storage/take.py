@@ -1,16 +1,23 @@
-"""The scripts take and grant as Python calls them: charges in, their KEYS and ARGV out."""
+"""The scripts take and grant as Python calls them: charges in, their KEYS and ARGV out.
+
+What charges have in common, meter, cost and mode, goes once into a script call; a charge is then
+three small numbers. All are packed into two words, as Redis takes 0.1 us for each word it is sent,
+and the scripts as much to read it: with a word a number a decision cost this process 0.8 us more,
+and Redis 1.1.
+"""
 
 from __future__ import annotations
 
+from struct import pack as packed
 from typing import TYPE_CHECKING
 
 from chassis.lua import Function, load_script
-from ratelimit_service.core.bucket import Bucket
+from ratelimit_service.core.charge import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ratelimit_service.core.charge import Charge, Meter
+    from ratelimit_service.core.charge import Charge
 
 _PACKAGE = "ratelimit_service.storage"
 # What windows and modes need, in a function of the script.
@@ -22,52 +29,35 @@ SCRIPT = load_script(_PACKAGE, *_METERS, "take.lua")
 GRANT = load_script(_PACKAGE, *_METERS, "grant.lua")
 
 
-def pack(requests: Iterable[Sequence[Charge]]) -> tuple[list[bytes], list[int]]:
-    """Return KEYS and ARGV of one call that decides `requests` in order.
+def pack(requests: Iterable[Sequence[Charge]]) -> tuple[list[bytes], list[bytes | int]]:
+    """Return KEYS and ARGV of one call that decides `requests` in order, 65,535 charges at most.
 
     The reply is one list of integers: what take.take returns for them.
     """
     keys: dict[bytes, int] = {}
-    args: list[int] = []
+    shapes: dict[bytes, int] = {}
+    rows: list[int] = []
     for charges in requests:
-        start = len(args)
-        args.append(len(charges))
+        following = len(charges)
         for charge in charges:
-            bucket = charge.meter
-            if charge.mode or bucket.__class__ is not Bucket:  # ENFORCED is 0
-                break
-            index = keys.setdefault(charge.key, len(keys) + 1)
-            args += (index, charge.cost, bucket.full, bucket.refill, bucket.tick_us)
-        else:
-            continue
-        del args[start:]
-        args.append(-len(charges))
-        for charge in charges:
-            args += _words(charge, keys)
-    return list(keys), args
+            following -= 1
+            shape = charge.words or words(charge.meter, charge.cost, charge.mode)
+            number = shapes.get(shape)
+            if number is None:
+                number = shapes[shape] = len(shapes) + 1
+            rows += (keys.setdefault(charge.key, len(keys) + 1), number, following)
+    return list(keys), [b"".join(shapes), packed(f"<{len(rows)}H", *rows)]
 
 
-def pack_grant(grants: Sequence[Charge], expire_in_us: int) -> tuple[list[bytes], list[int]]:
+def pack_grant(
+    grants: Sequence[Charge], expire_in_us: int
+) -> tuple[list[bytes], list[bytes | int]]:
     """Return KEYS and ARGV of the call that makes `grants`; the reply is what grant.grant returns.
 
     Their keys lie in one cluster slot, as all limits of a descriptor do.
     """
-    keys: dict[bytes, int] = {}
-    args = [expire_in_us]
+    keys, args = pack([[given.look] for given in grants])
+    args.append(expire_in_us)
     for given in grants:
-        args += (*_words(given.look, keys), -given.cost, given.meter.most_credit)
-    return list(keys), args
-
-
-def _words(charge: Charge, keys: dict[bytes, int]) -> tuple[int, ...]:
-    index = keys.setdefault(charge.key, len(keys) + 1)
-    return index, charge.cost, int(charge.mode), *_shape(charge.meter)
-
-
-def _shape(meter: Meter) -> tuple[int, ...]:
-    """Return the kind of a meter, and its five words."""
-    if isinstance(meter, Bucket):
-        return 0, meter.full, meter.refill, meter.tick_us, 0, 0
-    if meter.edges_us:
-        return 2, meter.full, meter.slot_us, *meter.edges_us[1:]
-    return 1, meter.full, meter.slot_us, meter.keep_us, 0, 0
+        args += (-given.cost, given.meter.most_credit)
+    return keys, args

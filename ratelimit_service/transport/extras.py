@@ -77,7 +77,7 @@ def _closest(asked: Asked, verdict: Verdict) -> Status | None:
     """Return the last status that refuses the request, else that with the least remaining."""
     limited = [
         (status, quota)
-        for status, quota in zip(verdict.statuses, asked.plan.quotas, strict=True)
+        for status, quota in zip(verdict.statuses, asked.outline.quotas, strict=True)
         if status.limit is not None
     ]
     refusing = [status for status, quota in limited if status.over and not quota]
@@ -95,14 +95,14 @@ def _metadata(request: rls_pb2.RateLimitRequest, asked: Asked, verdict: Verdict)
     descriptors = [
         _descriptor(descriptor, match, status)
         for descriptor, match, status in zip(
-            request.descriptors, asked.plan.matches, verdict.statuses, strict=True
+            request.descriptors, asked.outline.matches, verdict.statuses, strict=True
         )
     ]
     metadata: dict[str, Any] = {"domain": request.domain, "descriptors": descriptors}
     if request.hits_addend:
         metadata["hitsAddend"] = request.hits_addend
     passed: dict[str, Any] = {}
-    for match, status in zip(asked.plan.matches, verdict.statuses, strict=True):
+    for match, status in zip(asked.outline.matches, verdict.statuses, strict=True):
         if match is not None and match.rule.metadata and not status.over:
             _merge(passed, match.rule.metadata)
     if passed:

@@ -15,6 +15,7 @@ from chassis.latency import Latency
 from ratelimit_service.transport import codec
 from ratelimit_service.transport.extras import Extras
 from ratelimit_service.transport.memo import Memo
+from ratelimit_service.transport.series import SeriesMemo
 from wire.envoy.service.ratelimit.v3 import rls_pb2
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class RateLimitServicer:
         self._limiter = limiter
         self._extras = extras or Extras()
         self._has_extras = self._extras.any
-        self._memo = Memo(self._plan)
+        self._memo = Memo(SeriesMemo(self._plan, limiter.series).asked)
 
     def _plan(self, edition: Edition, request: bytes) -> Asked:
         return self._limiter.ask(edition, *codec.decode(request))
@@ -56,7 +57,10 @@ class RateLimitServicer:
             latency.end(since)
         if self._tracing is not None:
             _describe(self._tracing.current(), asked, verdict)
-        return verdict, self._encoded(request, asked, verdict)
+        answer = codec.encode(verdict)
+        if self._has_extras:
+            answer += self._extras.of(request, asked, verdict)
+        return verdict, answer
 
     async def ShouldRateLimit(  # noqa: N802  the RPC's name
         self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
@@ -77,7 +81,10 @@ class RateLimitServicer:
             if verdict is not None:
                 if span is not None:
                     _describe(span, asked, verdict)
-                call.respond(self._encoded(call.message, asked, verdict))
+                said = codec.encode(verdict)
+                if self._has_extras:
+                    said += self._extras.of(call.message, asked, verdict)
+                call.respond(said)
             elif error is not None:
                 call.fail(failures.told(error))
 
@@ -85,18 +92,12 @@ class RateLimitServicer:
         timeout = None if deadline is None else deadline - asyncio.get_running_loop().time()
         self._limiter.decide(asked, timeout, answer)
 
-    def _encoded(self, request: bytes, asked: Asked, verdict: Verdict) -> bytes:
-        answer = codec.encode(verdict)
-        if self._has_extras:
-            answer += self._extras.of(request, asked, verdict)
-        return answer
-
 
 def _describe(span: Span | None, asked: Asked, verdict: Verdict) -> None:
     """Say in a trace which rules decided, and what."""
     if span is None:
         return
-    rules = [match.rule.path for match in asked.plan.matches if match is not None]
+    rules = [match.rule.path for match in asked.outline.matches if match is not None]
     span.set_attribute("ratelimit.domain", asked.domain)
     span.set_attribute("ratelimit.code", "OVER_LIMIT" if verdict.over else "OK")
     span.set_attribute("ratelimit.rules", rules)

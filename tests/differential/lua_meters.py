@@ -51,7 +51,9 @@ class LuaMeters:
         source = script.source.replace(CLOCK, "redis.call('LRANGE', 'clock', 0, 1)")
         return self.client.register_script(source.replace(TTL, f"'PX', ttl + {EXTRA_MS})"))
 
-    def _run(self, script: Any, packed: tuple[list[bytes], list[int]], now_us: int) -> list[int]:
+    def _run(
+        self, script: Any, packed: tuple[list[bytes], list[bytes | int]], now_us: int
+    ) -> list[int]:
         with self.client.pipeline() as pipeline:
             pipeline.delete("clock")
             pipeline.rpush("clock", *divmod(now_us, SECOND))

@@ -220,10 +220,6 @@ async def test_what_is_given_back_never_makes_a_bucket_more_than_full(llm: Llm) 
     assert await llm.balance("alice") <= CAPACITY - 2000 + 500
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a charge is cut at the bound of the debt before the refund beside it is taken off",
-)
 async def test_what_is_given_back_is_taken_off_before_a_debt_is_bounded(llm: Llm) -> None:
     # More than the rule reckons with, nearly all of it cached: 1,000 tokens are to be paid.
     await llm.spends("alice", whole(CAPACITY), CAPACITY)

@@ -2,7 +2,7 @@
 -- A cell is { debt, stamp, full, refill, tick }; a debt below zero is a credit until its stamp.
 --
 -- KEYS     `debt stamp full`
--- ARGV     of a bucket: full, refill, tick_us
+-- ARGV     of a bucket: full, refill, tick_us, behind the cost, mode and kind of a shape
 -- Returns  none of its own
 
 local function bucket_stored(i, full)
@@ -24,4 +24,18 @@ local function refilled(cell, full, refill, tick)
   local ticks = (elapsed - spare) / tick
   if ticks >= debt / refill then return 0, now end
   return debt - ticks * refill, now - spare
+end
+
+-- What an enforced charge meets and leaves, and whether it does not fit.
+local function charged(cell, shape)
+  local cost, full = shape[1], shape[4]
+  local debt, stamp = refilled(cell, full, shape[5], shape[6])
+  local owed, short = debt + cost, false
+  if cost >= 0 and (debt < 0 and cost or owed) > full then
+    owed, short = math.max(debt, math.min(owed, full)), true
+  elseif owed < 0 and cost < 0 then
+    owed = math.min(debt, 0)
+  end
+  if debt < 0 and owed >= 0 then stamp = now end
+  return debt, owed, stamp, short
 end

@@ -1,8 +1,7 @@
 -- charge: one charge of any meter in any mode (core/charge.py).
 --
 -- KEYS     as bucket and window; a meter that lacks nothing has no key
--- ARGV     of a charge, nine words: index into KEYS, cost, mode, kind (0 bucket, 1 window,
---          2 window of a calendar), and five of its kind, the last of which may mean nothing
+-- ARGV     shapes and charges, as begin says
 -- Returns  for a bucket the debt met; for a window that and three spans, in microseconds: until
 --          the charge fits, until nothing counts if it is not made, and if it is
 
@@ -14,10 +13,10 @@ local function debt_after(debt, cost, full, mode)
   return math.max(debt, math.min(debt + cost, most))
 end
 
--- A new cell as it stands now; a is the index of the words of its kind.
-local function settled(cell, i, kind, a)
-  if kind > 0 then return counted(cell, i, slot_at(a + 1, kind == 2)) end
-  local full, refill, tick = tonumber(ARGV[a]), tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
+-- A new cell as it stands now.
+local function settled(cell, i, shape)
+  if shape[3] > 0 then return counted(cell, i, slot_at(shape)) end
+  local full, refill, tick = shape[4], shape[5], shape[6]
   local debt, stamp = refilled(cell or bucket_stored(i, full), full, refill, tick)
   return { debt, stamp, full, refill, tick }
 end
@@ -28,11 +27,13 @@ local function owe(cell, debt)
   cell[1] = debt
 end
 
--- Draft the charge at `a`, and answer it if asked; return its mode and whether it did not fit.
-local function draft(drafts, a, answer)
-  local i, cost, mode = tonumber(ARGV[a]), tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
-  local cell = settled(drafts[i] or cells[i], i, tonumber(ARGV[a + 3]), a + 4)
-  local debt, full = cell[1], tonumber(ARGV[a + 4])
+-- Draft the charge at `row`, and answer it if asked; return its mode and whether it did not fit.
+local function draft(drafts, row, answer)
+  local i, s = unpacked('<HH', rows, row)
+  local shape = shapes[s]
+  local cost, mode, full = shape[1], shape[2], shape[4]
+  local cell = settled(drafts[i] or cells[i], i, shape)
+  local debt = cell[1]
   local short = cost >= 0 and math.max(debt, 0) + cost > full
   local spans = answer and cell.stop and { 0, empties(cell, mode) }
   if spans and short and mode < QUOTA then spans[1] = waits(cell, cost, full, mode) end

@@ -1,22 +1,22 @@
 -- modes: a request of any charges (core/take.py).
 --
 -- KEYS     as bucket and window
--- ARGV     of a request: its charges, nine words each (see charge)
+-- ARGV     shapes and charges, as begin says
 -- Returns  the answers of its charges
 
--- Answer the charges whose words begin at `first`, every nine to `last`; return what they leave.
+-- Answer the charges from the row at `first` to that at `last`; return what they leave.
 local function request(first, last)
   local drafts, short = {}, {}
-  for a = first, last, 9 do
-    local mode, is_short = draft(drafts, a, true)
+  for row = first, last, 6 do
+    local mode, is_short = draft(drafts, row, true)
     short[mode] = short[mode] or is_short
   end
   if not (short[ENFORCED] or short[POSTPAID]) then return drafts end
   drafts = {}
-  for a = first, last, 9 do
-    local mode = tonumber(ARGV[a + 2])
+  for row = first, last, 6 do
+    local mode = shapes[unpacked('<H', rows, row + 2)][2]
     local made = mode == SHADOW or mode == COUNTED or mode == POSTPAID and not short[ENFORCED]
-    if made then draft(drafts, a) end
+    if made then draft(drafts, row) end
   end
   return drafts
 end

@@ -1,42 +1,57 @@
 -- take: charge meters for many requests in order, each by the modes of its charges.
 -- core/take.py is its Python twin. The store's own clock decides; a refused request writes nothing
--- that its modes do not say.
+-- that its modes do not say. Charges that are alone, enforced and of buckets, as most are, take
+-- the short way.
 --
 -- KEYS     one per meter, no key twice
--- ARGV     per request: n, then n enforced charges of buckets, each [index into KEYS, cost, full,
---          refill, tick_us]; or -n, then n charges of any kind, each as charge says
--- Returns  the answers of the charges, in the order of ARGV
+-- ARGV     shapes and charges, as begin says
+-- Returns  the answers of the charges, in their order
 
-local at, last, meters = 1, #ARGV, nil
-while at <= last do
-  local stop = at + ARGV[at] * 5
+local meters
+
+-- Draft enforced charges of buckets from `at` to `stop`; return what they leave if all fit.
+local function enforced(at, stop)
   local drafts, fits = {}, true
-  if stop < at then
-    meters, stop = meters or all_meters(), at - ARGV[at] * 9
-    drafts = meters.request(at + 1, stop)
+  for row = at, stop, 6 do
+    local i, s = unpacked('<HH', rows, row)
+    local shape = shapes[s]
+    local cell = drafts[i] or cells[i] or bucket_stored(i, shape[4])
+    local debt, owed, stamp, short = charged(cell, shape)
+    met[#met + 1] = debt
+    fits = fits and not short
+    if owed ~= debt then drafts[i] = { owed, stamp, shape[4], shape[5], shape[6] } end
+  end
+  return fits and drafts or {}
+end
+
+local function are_plain(at, stop)
+  for row = at, stop, 6 do
+    local shape = shapes[unpacked('<H', rows, row + 2)]
+    if shape[2] + shape[3] > 0 then return false end
+  end
+  return true
+end
+
+local at, size = 1, #rows
+while at < size do
+  local i, s, following = unpacked('<HHH', rows, at)
+  local shape, stop = shapes[s], at + following * 6
+  if following == 0 and shape[2] + shape[3] == 0 then
+    local full = shape[4]
+    local debt, owed, stamp, short = charged(cells[i] or bucket_stored(i, full), shape)
+    met[#met + 1] = debt
+    if owed ~= debt and not short then cells[i] = { owed, stamp, full, shape[5], shape[6] } end
   else
-    for a = at + 1, stop, 5 do
-      local i, cost, full = tonumber(ARGV[a]), tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
-      local refill, tick = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4])
-      local cell = drafts[i] or cells[i] or bucket_stored(i, full)
-      local debt, stamp = refilled(cell, full, refill, tick)
-      met[#met + 1] = debt
-      local owed = debt + cost
-      if cost >= 0 and (debt < 0 and cost or owed) > full then
-        fits, owed = false, math.max(debt, math.min(owed, full))
-      elseif owed < 0 and cost < 0 then
-        owed = math.min(debt, 0)
-      end
-      if owed ~= debt then
-        if debt < 0 and owed >= 0 then stamp = now end
-        drafts[i] = { owed, stamp, full, refill, tick }
-      end
+    local drafts
+    if are_plain(at, stop) then
+      drafts = enforced(at, stop)
+    else
+      meters = meters or all_meters()
+      drafts = meters.request(at, stop)
     end
+    for j, draft in pairs(drafts) do cells[j] = draft end
   end
-  if fits then
-    for i, draft in pairs(drafts) do cells[i] = draft end
-  end
-  at = stop + 1
+  at = stop + 6
 end
 save(meters)
 return met

@@ -1,17 +1,18 @@
 -- window: fixed and sliding windows (core/window.py) as they are stored and as they stand now.
 --
 -- KEYS     `last hits`, and where there is more than one slot ` used first hits gap ...`
--- ARGV     of a window: full, slot_us, keep_us, or full, slot_us and three edges of a calendar
+-- ARGV     of a window: full, slot_us, keep_us, or full, slot_us and three edges of a calendar,
+--          behind the cost, mode and kind of a shape
 -- Returns  none of its own
 
--- The slot, how long it is kept and when the one of now ends; a is the index of slot_us.
-local function slot_at(a, calendar)
-  local slot = tonumber(ARGV[a])
-  if not calendar then return slot, tonumber(ARGV[a + 1]), now - now % slot + slot end
-  for e = a + 1, a + 3 do
-    if now < tonumber(ARGV[e]) then return slot, 0, tonumber(ARGV[e]) end
+-- The slot, how long it is kept and when the one of now ends.
+local function slot_at(shape)
+  local slot = shape[5]
+  if shape[3] == 1 then return slot, shape[6], now - now % slot + slot end
+  for edge = 6, 8 do
+    if now < shape[edge] then return slot, 0, shape[edge] end
   end
-  return slot, 0, now - (now - ARGV[a + 3]) % slot + slot
+  return slot, 0, now - (now - shape[8]) % slot + slot
 end
 
 local function stored_window(i, stop)

@@ -134,7 +134,7 @@ names = st.text(max_size=20)
 )
 def test_plain_requests_are_read_as_protobuf_reads_them(message: RateLimitRequest) -> None:
     raw = message.SerializeToString()
-    quick = codec._plain(raw)
+    quick = codec.plain(raw)
     if quick is None:
         return
     domain, (descriptor,) = quick
@@ -146,7 +146,7 @@ def test_plain_requests_are_read_as_protobuf_reads_them(message: RateLimitReques
 
 
 def test_what_envoy_sends_is_read_quickly() -> None:
-    assert codec._plain(request(one())) == ("d", (Descriptor(entries=(("k", "v"),)),))
+    assert codec.plain(request(one())) == ("d", (Descriptor(entries=(("k", "v"),)),))
 
 
 @given(st.binary(max_size=60), st.integers(0, 60))
@@ -155,7 +155,7 @@ def test_no_bytes_are_taken_for_a_plain_request_that_protobuf_reads_otherwise(
 ) -> None:
     valid = request(one(), domain="demo")
     for raw in (garbage, valid[:at] + garbage[:2] + valid[at + 2 :], valid[:at]):
-        quick = codec._plain(raw)
+        quick = codec.plain(raw)
         if quick is None:
             continue
         message = RateLimitRequest.FromString(raw)

@@ -17,11 +17,12 @@ class Maker:
 
     def __call__(self, edition: Edition, request: bytes) -> Asked:
         self.made.append(request)
-        return Asked("d", (), Plan((), (), refused=False), ())
+        return Asked.of("d", (), Plan((), (), refused=False), ())
 
 
 def edition() -> Edition:
-    return Edition(Planner(RuleSet(), Policy(), 0.0), 0.0, 1.0)
+    rules = RuleSet()
+    return Edition(rules, Planner(rules, Policy(), 0.0), 0.0, 1.0)
 
 
 def test_a_request_that_came_twice_is_not_parsed_again_until_the_edition_changes() -> None:
