@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from fastlane.door import Door
     from fastlane.turns import Turns
 
-# Bytes read at a time before the clock is looked at: 6 ms of the dearest there are, which fill the
-# HPACK table two by two; eighty calls.
+# Bytes read at a time before the clock is looked at: 5 ms of the dearest there are, which fill the
+# HPACK table two by two; some hundred calls of a client that repeats itself.
 SLICE_BYTES: Final = 8_192
 # Waiting bytes beyond which the peer is not read from: one frame of the largest size.
 _WAITING_BYTES: Final = 16_384

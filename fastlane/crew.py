@@ -65,6 +65,8 @@ class Crew:
         self._works = False
         self.is_behind = False
         """Whether calls were left over by the last step: reading more helps nobody then."""
+        self.turn = 0
+        """Turns of the loop in which there was something to do, so far."""
 
     def add(self, job: Job) -> None:
         """Queue a call for this turn."""
@@ -91,6 +93,7 @@ class Crew:
 
     def _flush(self) -> None:
         self._flushes = False
+        self.turn += 1
         dirty = self._dirty
         self._dirty = []
         for sink in dirty:
@@ -144,7 +147,11 @@ def _first_step(job: Job, task: asyncio.Task[None]) -> _Rest | None:
     except StopIteration as stop:
         job.task = None
         if stop.value is not None:
-            deliver(job, stop.value)
+            # deliver() written out: 0.05 us of every call.
+            try:
+                job.on_result(stop.value)
+            except Exception as error:  # noqa: BLE001 - whatever a wrong type makes of itself
+                job.on_error(error)
         return None
     except BaseException as error:  # noqa: BLE001 - the job decides
         job.on_error(error)

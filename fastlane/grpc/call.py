@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _TOO_LATE: Final = "Deadline Exceeded"
 TOO_MANY: Final = "Concurrent RPC limit exceeded!"
 # Answers that go unasked: 256 streams of them are 4 MiB.
-_LARGE_BYTES: Final = 16_384
+LARGE_BYTES: Final = 16_384
 
 
 class Call:
@@ -69,7 +69,7 @@ class Call:
         self.deadline: float | None = None
         """When the caller stops waiting, in seconds of the loop's clock."""
         self.ties = False
-        """Whether its end matters elsewhere: one look instead of four, 0.1 us of a plain call."""
+        """Whether its end matters elsewhere: one look instead of four, 0.04 us of a plain call."""
         if plan.timeout is not None:
             self.deadline = stream.opened_at + plan.timeout
             self.ties = True
@@ -243,7 +243,7 @@ class Call:
         engine = self.engine
         size = len(message)
         if size > engine.max_send:
-            self.fail(messages.too_large(size, int(engine.max_send)))
+            self.fail(messages.too_large(size, engine.max_send))
             return
         if self.encoding is not None or self.headers_sent:
             self.send(message)
@@ -254,8 +254,8 @@ class Call:
             prefix = SHORT_PREFIXES[size]
         else:
             prefix = prefix_of(size)
-            if size > _LARGE_BYTES and not link.has_room(size):
-                self.fail(messages.unread(engine.options.max_unsent))
+            if size > LARGE_BYTES and not link.has_room(size):
+                self.fail(messages.unread())
                 return
         stream = self.stream
         link.respond(stream, OK_HEAD, prefix, message, OK_TAIL)
@@ -284,9 +284,9 @@ class Call:
             return True
         limit = self.engine.max_send
         if len(message) > limit:
-            raise messages.too_large(len(message), int(limit))
-        if len(message) > _LARGE_BYTES and not self.link.has_room(len(message)):
-            raise messages.unread(self.engine.options.max_unsent)
+            raise messages.too_large(len(message), limit)
+        if len(message) > LARGE_BYTES and not self.link.has_room(len(message)):
+            raise messages.unread()
         if not self.headers_sent:
             self.send_headers(None)
         if self.encoding is None or plain:

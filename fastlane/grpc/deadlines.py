@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import asyncio
 
 _SLOTS_PER_SECOND = 1000
-# Empty slots that are not worth sweeping up: 20 KB.
+# Empty slots that are not worth sweeping up: 24 KB.
 _EMPTY_SLOTS = 64
 
 

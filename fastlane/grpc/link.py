@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from fastlane.conduit import Conduit
-from fastlane.grpc.call import Call
+from fastlane.grpc.call import LARGE_BYTES, Call
 from fastlane.grpc.credentials import Identity, auth_context_of, identity_of
 from fastlane.grpc.held import Held
 from fastlane.grpc.peer import peer_name
@@ -48,10 +48,11 @@ _RELEASED: Final = 4
 class Link(Conduit):
     """A connection of a gRPC server."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, is_greeted: bool = False) -> None:
         super().__init__(engine.loop, engine.crew, engine.turns, engine.door)
         self.engine = engine
-        self.core = Connection(limits=engine.options.limits, now=engine.loop.time())
+        now = engine.loop.time()
+        self.core = Connection(limits=engine.options.limits, now=now, is_greeted=is_greeted)
         self.peer = ""
         self.identity: Identity | None = None
         self.auth_context: Mapping[str, list[bytes]] = {}
@@ -62,15 +63,17 @@ class Link(Conduit):
         """What its requests hold."""
         self.crowded = False
         """Whether so much waits for the peer to read it that its calls have to wait too."""
+        self._unread = 0
+        """Bytes of answers that wait for the peer, as the engine was last told."""
         self.stalled: dict[int, tuple[int, float]] = {}
         """Of streams that should go on arriving: how much had, and since when (`stalls`)."""
-        self._parked: deque[Call] = deque()
+        self._parked: deque[Call] | None = None
         self._vitals: Vitals | None = None
 
     # -- the transport -----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet the peer."""
+        """Take the connection."""
         engine = self.engine
         self.transport = stream = cast("asyncio.Transport", transport)
         if engine.stopping:
@@ -87,7 +90,8 @@ class Link(Conduit):
                 self.abort("TLS without ALPN h2")
                 return
         stream.set_write_buffer_limits(_HIGH_WATER)
-        self.touch()
+        if self.core.has_output:
+            self.touch()
 
     def take(self, data: bytes) -> None:
         """Take bytes, a slice at a time."""
@@ -106,6 +110,7 @@ class Link(Conduit):
         if self._vitals is not None:
             self._vitals.close()
         self.engine.links.discard(self)
+        self._count_unread()
         self._lose_calls()
 
     def pause_writing(self) -> None:
@@ -141,36 +146,59 @@ class Link(Conduit):
             self.leave(self.engine.options.keepalive_timeout)
         elif self.crowded:
             self._release()
-        elif core.unsent:
+        elif core.unsent or self._unread:
             self.has_room(0)
 
     # -- answers that the peer does not read -----------------------------------------------------
 
     def has_room(self, size: int) -> bool:
         """Whether an answer of so many bytes may wait for the peer beside those that do."""
-        unsent = self.core.unsent
-        limit = self.engine.options.max_unsent
-        if unsent * 4 > limit and not self.crowded and self._vitals is not None:
+        self._count_unread()
+        if not self.crowded and self._has_over(4) and self._vitals is not None:
             self.crowded = True
             self._vitals.on_crowded()
-        return unsent + size <= limit
+        options = self.engine.options
+        return (
+            self._unread + size <= options.max_unsent
+            and self.engine.unread + size <= options.max_unread
+        )
+
+    def _has_over(self, part: int) -> bool:
+        """Whether more than this part of what may wait does, here or, with some of it here, in all.
+
+        A part is written as 4 for a quarter.
+        """
+        options = self.engine.options
+        return self._unread * part > options.max_unsent or (
+            self._unread > LARGE_BYTES and self.engine.unread * part > options.max_unread
+        )
+
+    def _count_unread(self) -> None:
+        unread = 0 if self.transport is None else self.core.unsent
+        self.engine.unread += unread - self._unread
+        self._unread = unread
 
     def park(self, call: Call) -> None:
         """Keep a call whose message is complete until the peer has read other answers."""
         call.on_wait()
+        if self._parked is None:
+            self._parked = deque()
         self._parked.append(call)
 
     def _release(self) -> None:
         """Let parked calls go on, once the peer has read most of what it was sent."""
-        if self.is_full or self.core.unsent * 8 > self.engine.options.max_unsent:
+        self._count_unread()
+        if self.is_full or self._has_over(8):
             return
-        for _ in range(min(_RELEASED, len(self._parked))):
-            call = self._parked.popleft()
-            if not call.over:
-                call.dispatch()
-        if self._parked:
+        parked = self._parked
+        if parked:
+            for _ in range(min(_RELEASED, len(parked))):
+                call = parked.popleft()
+                if not call.over:
+                    call.dispatch()
             self.touch()  # and so comes back here in the next turn
             return
+        self._parked = None
         self.crowded = False
         if self._vitals is not None:
             self._vitals.on_uncrowded()
@@ -291,12 +319,12 @@ class Link(Conduit):
         self.cut()
 
     def _lose_calls(self) -> None:
-        self._parked.clear()
+        self._parked = None
         for stream in list(self.core.streams.values()):
             if type(stream.owner) is Call:
                 stream.owner.on_reset()
 
-    # One table for all connections: one of bound methods cost each of them 1.5 KB.
+    # One table for all connections, and not one of bound methods for each.
     _on: ClassVar[Mapping[type, Callable[[Link, Any], None]]] = {
         WholeRequest: _on_whole,
         RequestReceived: _on_request,

@@ -76,9 +76,9 @@ def too_large(size: int, limit: int) -> Abort:
     return Abort(StatusCode.RESOURCE_EXHAUSTED, details)
 
 
-def unread(limit: int) -> Abort:
-    """Return the status for a response that its connection has no room left for."""
-    details = f"Answers that this connection has not read hold {limit} bytes: read them"
+def unread() -> Abort:
+    """Return the status for a response that may not wait beside those that wait already."""
+    details = "Too many answers wait to be read: read them, or ask for less at once"
     return Abort(StatusCode.RESOURCE_EXHAUSTED, details)
 
 

@@ -35,8 +35,12 @@ class Options:
     """Answers that wait for the peer to read them, of one connection: sixteen of the largest that
     clients take by default. From a quarter of it on calls wait until the peer has read some; a peer
     that reads nothing at all for `keepalive_timeout` then is gone or hostile."""
+    max_unread: int = 256 * 1024 * 1024
+    """The same of all connections together. From a quarter of it on, those that let a large answer
+    wait are treated as those at a quarter of their own. Answers within 16 KiB are not refused, so
+    that calls which are small go on when it is used up."""
     max_connections: int = 10_000
-    """An idle one costs 9 KiB and a descriptor. The soft limit of descriptors is raised as far as
+    """An idle one costs 7 KiB and a descriptor. The soft limit of descriptors is raised as far as
     this needs and the hard one allows; where that is less, so are the connections
     (`fastlane.door`)."""
     arrival_seconds: float = 60.0
@@ -81,6 +85,7 @@ def read_options(arguments: Sequence[tuple[str, object]] | None) -> Options:
         max_unfinished=_number(given, "fastlane.max_unfinished_bytes", default.max_unfinished),
         max_held=_number(given, "fastlane.max_held_bytes", default.max_held),
         max_unsent=_number(given, "fastlane.max_unsent_bytes", default.max_unsent),
+        max_unread=_number(given, "fastlane.max_unread_bytes", default.max_unread),
         max_connections=_number(given, "fastlane.max_connections", default.max_connections),
         arrival_seconds=_time(given, "fastlane.max_arrival_ms", default.arrival_seconds),
         max_send=_size(given, "grpc.max_send_message_length", default.max_send),

@@ -33,11 +33,11 @@ class Plan:
     """How to serve one kind of request."""
 
     __slots__ = (
+        "_fields",
         "_metadata",
         "accepts",
         "direct",
         "encoding",
-        "head",
         "hides_body",
         "http_refusal",
         "is_plain",
@@ -58,7 +58,9 @@ class Plan:
         self.refusal: Abort | None = None
         """The status of a call that no handler will see."""
         self.route: Route | None = None
-        self.head = head
+        # Not the head, which holds the plan: whoever sends a new one with each call would leave a
+        # cycle with each call.
+        self._fields = head.fields
         self._metadata: Metadata | None = None
         self.timeout: float | None = None
         """Seconds."""
@@ -79,7 +81,7 @@ class Plan:
     def metadata(self) -> Metadata:
         """The caller's metadata, read when first asked for: most handlers never do."""
         if self._metadata is None:
-            self._metadata = from_fields(self.head.fields)
+            self._metadata = from_fields(self._fields)
         return self._metadata
 
     @property

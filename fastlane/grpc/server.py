@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from grpc import aio
@@ -15,7 +16,7 @@ from fastlane.grpc.link import Link
 from fastlane.grpc.messages import encoding_name
 from fastlane.grpc.options import read_options
 from fastlane.grpc.routes import Kind, Route, Router
-from fastlane.h2 import Connection, ErrorCode
+from fastlane.h2 import Connection, ErrorCode, greeting
 from fastlane.listen import bind
 from fastlane.listener import Listener
 
@@ -144,10 +145,11 @@ class Server(aio.Server):
             listener = Listener(
                 loop,
                 one,
-                lambda: Link(engine),
+                partial(Link, engine, is_greeted=context is None),
                 engine.door,
                 tls=context,
                 handshake_seconds=self._options.keepalive_timeout,
+                first_words=greeting(self._options.limits),
                 last_words=_full_house(),
             )
             listener.start()

@@ -14,6 +14,7 @@ what a shell asks for.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from fastlane.h2 import frames
@@ -35,10 +36,27 @@ _CONTINUATION: Final = int(FrameType.CONTINUATION)
 _UNKNOWN: Final = _CONTINUATION + 1
 
 
+@lru_cache(maxsize=16)
+def greeting(limits: Limits) -> bytes:
+    """Return what a server says first: its SETTINGS, and how far the connection's window opens."""
+    first = frames.settings(
+        {
+            Setting.MAX_CONCURRENT_STREAMS: limits.concurrent_streams,
+            Setting.INITIAL_WINDOW_SIZE: limits.stream_window,
+            Setting.MAX_HEADER_LIST_SIZE: limits.header_list_bytes,
+        }
+    )
+    extra = limits.connection_window - 65_535
+    return first + frames.window_update(0, extra) if extra > 0 else first
+
+
 class Connection:
     """One connection. Every method that takes `now` wants seconds of one monotonic clock."""
 
-    def __init__(self, *, limits: Limits | None = None, now: float = 0.0) -> None:
+    def __init__(
+        self, *, limits: Limits | None = None, now: float = 0.0, is_greeted: bool = False
+    ) -> None:
+        """Begin; `is_greeted` says that the peer has been sent the `greeting` already."""
         self.limits = limits or Limits()
         self.streams: dict[int, Stream] = {}
         """Live streams by id. Read it, do not write it."""
@@ -67,22 +85,8 @@ class Connection:
             self._requests.on_continuation,
             control.on_unknown,
         )
-        self._greet()
-
-    def _greet(self) -> None:
-        limits = self.limits
-        self._outbound.out.append(
-            frames.settings(
-                {
-                    Setting.MAX_CONCURRENT_STREAMS: limits.concurrent_streams,
-                    Setting.INITIAL_WINDOW_SIZE: limits.stream_window,
-                    Setting.MAX_HEADER_LIST_SIZE: limits.header_list_bytes,
-                }
-            )
-        )
-        extra = limits.connection_window - 65_535
-        if extra > 0:
-            self._outbound.out.append(frames.window_update(0, extra))
+        if not is_greeted:
+            self._outbound.out.append(greeting(self.limits))
 
     # -- bytes in ----------------------------------------------------------------------------
 
@@ -238,6 +242,11 @@ class Connection:
     def ping(self, payload: bytes) -> None:
         """Send a PING of eight bytes; `PingAnswered` follows if the peer lives."""
         self._outbound.out.append(frames.ping(payload, ack=False))
+
+    def rest(self) -> None:
+        """Give back memory of a busy time: a dict that has held 256 streams keeps 9 KiB."""
+        if not self.streams:
+            self.streams.clear()
 
     @property
     def progress(self) -> int:

@@ -1,23 +1,26 @@
 """Field blocks that we receive: one loop over the bytes of a block (RFC 7541 sections 5 and 6).
 
-The package hpack keeps the tables and decodes Huffman; its own loop takes 20 us for a block of
-eight indexed fields, this one 3 us. That is what a call costs whose block is new each time, as
-grpc-go's and grpcio's are: they put every deadline into the dynamic table, and the memo is void.
+The package hpack decodes Huffman; its own loop takes 20 us for a block of eight indexed fields,
+this one 3 us. That is what a call costs whose block is new each time, as grpc-go's and grpcio's
+are: they put every deadline into the dynamic table, and the memo is void.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hpack.huffman_table import decode_huffman
-from hpack.table import HeaderTable
+
+from fastlane.h2.table import STATIC, STATIC_SIZE
+
+if TYPE_CHECKING:
+    from fastlane.h2.table import DynamicTable
 
 Field = tuple[bytes, bytes]
 
-_STATIC: Final = HeaderTable.STATIC_TABLE
-_STATIC_SIZE: Final = len(_STATIC)
 # An integer beyond this length in bytes is over 2^28 and no honest index, size or length.
 _INTEGER_BYTES: Final = 5
+_BEYOND: Final = "an index beyond the table"
 
 
 class DecodingError(Exception):
@@ -28,35 +31,13 @@ class TooLargeError(Exception):
     """A block that expands beyond the limit; the table is lost with it."""
 
 
-class WatchedTable(HeaderTable):
-    """A table that counts its changes."""
-
-    def __init__(self) -> None:
-        self.changes = 0
-        self.allowed = HeaderTable.DEFAULT_SIZE
-        """The largest size the peer may ask for: our SETTINGS_HEADER_TABLE_SIZE, the default."""
-        super().__init__()
-
-    def add(self, name: bytes, value: bytes) -> None:
-        """Insert an entry."""
-        self.changes += 1
-        super().add(name, value)
-
-    def resize(self, size: int) -> None:
-        """Take over a size update."""
-        if size > self.allowed:
-            raise DecodingError(f"a table of {size} bytes was not offered")
-        self.changes += 1
-        self.maxsize = size
-
-
-def decode(block: bytes, table: WatchedTable, limit: int) -> tuple[list[Field], int]:
+def decode(block: bytes, table: DynamicTable, limit: int) -> tuple[list[Field], int]:
     """Return the fields of a block and their size (32 bytes a field and its text).
 
     DecodingError if it is not HPACK, TooLargeError once the size passes `limit`.
     """
     fields: list[Field] = []
-    entries = table.dynamic_entries
+    names, values = table.names, table.values
     size = 0
     at = 0
     end = len(block)
@@ -67,13 +48,12 @@ def decode(block: bytes, table: WatchedTable, limit: int) -> tuple[list[Field], 
             at += 1
             if index == 0x7F:
                 index, at = _integer(block, at, 0x7F)
-            # _entry() written out: 0.2 us a field.
-            if 0 < index <= _STATIC_SIZE:
-                field = _STATIC[index - 1]
-            elif _STATIC_SIZE < index <= _STATIC_SIZE + len(entries):
-                field = entries[index - _STATIC_SIZE - 1]
+            if 0 < index <= STATIC_SIZE:
+                field = STATIC[index - 1]
+            elif STATIC_SIZE < index <= STATIC_SIZE + len(names):
+                field = names[STATIC_SIZE - index], values[STATIC_SIZE - index]
             else:
-                field = _entry(table, index)
+                raise DecodingError(_BEYOND)
         elif byte & 0x60 == 0x20:
             if fields:
                 raise DecodingError("a size update after a field")
@@ -91,31 +71,32 @@ def decode(block: bytes, table: WatchedTable, limit: int) -> tuple[list[Field], 
     return fields, size
 
 
-def _entry(table: WatchedTable, index: int) -> Field:
-    if 0 < index <= _STATIC_SIZE:
-        return _STATIC[index - 1]
-    index -= _STATIC_SIZE + 1
-    if 0 <= index < len(table.dynamic_entries):
-        return table.dynamic_entries[index]
-    raise DecodingError("an index beyond the table")
+def _name(table: DynamicTable, index: int) -> bytes:
+    if 0 < index <= STATIC_SIZE:
+        return STATIC[index - 1][0]
+    index -= STATIC_SIZE
+    if 0 < index <= len(table.names):
+        return table.names[-index]
+    raise DecodingError(_BEYOND)
 
 
-def _resize(block: bytes, at: int, table: WatchedTable) -> int:
+def _resize(block: bytes, at: int, table: DynamicTable) -> int:
     size = block[at] & 0x1F
     at += 1
     if size == 0x1F:
         size, at = _integer(block, at, 0x1F)
-    table.resize(size)
+    if not table.resize(size):
+        raise DecodingError(f"a table of {size} bytes was not offered")
     return at
 
 
-def _literal(block: bytes, at: int, mask: int, table: WatchedTable) -> tuple[Field, int]:
+def _literal(block: bytes, at: int, mask: int, table: DynamicTable) -> tuple[Field, int]:
     index = block[at] & mask
     at += 1
     if index == mask:
         index, at = _integer(block, at, mask)
     if index:
-        name = _entry(table, index)[0]
+        name = _name(table, index)
     else:
         name, at = _string(block, at)
     value, at = _string(block, at)

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 import hpack
 
-from fastlane.h2.decoding import DecodingError, Field, TooLargeError, WatchedTable, decode
+from fastlane.h2.decoding import DecodingError, Field, TooLargeError, decode
 from fastlane.h2.errors import ConnectionFault, ErrorCode, StreamFault
 from fastlane.h2.heads import Fields, RequestHead, read_request, read_trailers
+from fastlane.h2.table import DynamicTable
 
 if TYPE_CHECKING:
     from fastlane.h2.limits import Limits
@@ -33,7 +34,7 @@ class HeaderDecoder:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._table = WatchedTable()
+        self._table = DynamicTable()
         self._generation = max(1, limits.memo_blocks // 2)
         self._old: dict[bytes, RequestHead] = {}
         self.remembered: dict[bytes, RequestHead] = {}

@@ -1,7 +1,8 @@
 """A client that has nothing to do with an attack, in a process of its own, and how long it waits.
 
 How long: on the clock, or in CPU time of the server where that is less. An attacked server is busy
-all the time, so both are the same unless other programs keep it from running.
+all the time, so both are the same unless other programs keep it from running. What this client had
+to wait for a CPU itself does not count either: its answer was there.
 
 `python -m tests.fastlane.honest PORT PID` calls without a pause worth speaking of, in turn on one
 connection kept all along and on a fresh one, and prints for each call when it began, how long it
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 _PATIENCE: Final = 20.0
 _PAUSE: Final = 0.01
+_SELF: Final = Path("/proc/self/schedstat")
 _CALL: Final = tuple(
     (name, b"/grpc.testing.TestService/EmptyCall" if name == b":path" else value)
     for name, value in UNARY
@@ -41,13 +43,17 @@ class Wait:
     ended: float
     worked: float
     """CPU seconds of the server meanwhile."""
+    queued: float
+    """Seconds that the client was ready to run meanwhile, and did not."""
     fresh: bool
     answered: bool
 
     @property
     def seconds(self) -> float:
         """How long it took; without end if it was not answered."""
-        return min(self.worked, self.ended - self.began) if self.answered else math.inf
+        if not self.answered:
+            return math.inf
+        return max(0.0, min(self.worked, self.ended - self.began) - self.queued)
 
 
 class Honest:
@@ -96,11 +102,12 @@ class Honest:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            began, ended, worked, sort, outcome = line.split(maxsplit=4)
+            began, ended, worked, queued, sort, outcome = line.split(maxsplit=5)
             wait = Wait(
                 began=float(began),
                 ended=float(ended),
                 worked=float(worked),
+                queued=float(queued),
                 fresh=sort == "fresh",
                 answered=outcome.strip() == "answered",
             )
@@ -123,22 +130,29 @@ class Watch:
     """Tells of one call after the other."""
 
     def __init__(self, server: int) -> None:
-        self._statistics = Path(f"/proc/{server}/schedstat")
+        self._server = Path(f"/proc/{server}/schedstat")
         self._began = 0.0
         self._worked = 0.0
+        self._queued = 0.0
 
     def start(self) -> None:
         """Begin a call."""
+        self._worked, _ = _schedule(self._server)
+        _, self._queued = _schedule(_SELF)
         self._began = time.monotonic()
-        self._worked = self._cpu_seconds()
 
     def tell(self, sort: str, outcome: str) -> None:
         """Say how it went."""
-        worked = self._cpu_seconds() - self._worked
-        print(self._began, time.monotonic(), worked, sort, outcome, flush=True)
+        ended = time.monotonic()
+        worked = _schedule(self._server)[0] - self._worked
+        queued = _schedule(_SELF)[1] - self._queued
+        print(self._began, ended, worked, queued, sort, outcome, flush=True)
 
-    def _cpu_seconds(self) -> float:
-        return int(self._statistics.read_text().split()[0]) / 1e9
+
+def _schedule(statistics: Path) -> tuple[float, float]:
+    """Return a process's seconds on a CPU and in wait for one (Linux, sched-stats)."""
+    on_cpu, in_queue, _ = statistics.read_text().split()
+    return int(on_cpu) / 1e9, int(in_queue) / 1e9
 
 
 def main(port: int, server: int) -> None:

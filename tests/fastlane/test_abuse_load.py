@@ -1,7 +1,7 @@
 """Attacks that go on: connections in numbers that make the server work, or make it hold memory.
 
 Each lasts for seconds. All the while an honest client in a process of its own calls, on a connection
-it had before and on fresh ones, and never waits for a second; and the server stays small.
+it had before and on fresh ones, and never waits for long; and the server stays small.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from tests.fastlane.client import Fields
 
 SECONDS: Final = 3.0
+# How long anybody may wait for an attack of ten connections, in CPU time of the server, and for one
+# of more: each is read from once, for as long as 5 ms, before it is the others' turn again.
+WAIT_OF_TEN: Final = 0.3
+WAIT_OF_MORE: Final = 0.6
 # Sixteen messages of the largest size are 64 MiB, and as much again while they are unpacked.
 GROWTH: Final = 160 * 1024 * 1024
 EMPTY: Final = bytes(5)
@@ -57,8 +61,13 @@ def honest(port: int, process: psutil.Process) -> Iterator[Honest]:
 
 
 @pytest.fixture(autouse=True)
-def unharmed(honest: Honest, process: psutil.Process) -> Iterator[None]:
+def unharmed(
+    honest: Honest, process: psutil.Process, request: pytest.FixtureRequest
+) -> Iterator[None]:
     """Check that nobody honest waited during the attack, and that memory is bounded."""
+    parameters = getattr(request.node, "callspec", None)
+    size = parameters.params["size"] if parameters is not None else 10
+    limit = WAIT_OF_TEN if size <= 10 else WAIT_OF_MORE
     honest.worst_since(time.monotonic())
     begun = time.monotonic()
     before = process.memory_info().rss
@@ -66,8 +75,8 @@ def unharmed(honest: Honest, process: psutil.Process) -> Iterator[None]:
     kept, fresh = honest.worst_since(begun)
     grown = process.memory_info().rss - before
     print(f"kept {kept:.3f} s, fresh {fresh:.3f} s, grown by {grown / 2**20:.0f} MiB")
-    assert kept < 1.0
-    assert fresh < 1.0
+    assert kept < limit
+    assert fresh < limit
     assert grown < GROWTH
 
 

@@ -15,7 +15,7 @@ import fastlane
 from fastlane.h2 import ErrorCode, frames
 from fastlane.h2.frames import FrameType, Setting
 from tests.fastlane.attacker import UNARY, Attacker
-from tests.fastlane.calls import PATH, add, call, channel_to, echo
+from tests.fastlane.calls import PATH, add, call, channel_to, code_of, echo
 from tests.fastlane.client import REQUEST, Client, Frame, read_frames
 from tests.fastlane.processes import interop_server, server_on
 from tests.waiting import wait_until
@@ -61,8 +61,10 @@ async def peer_of(port: int, greeting: bytes = GREETING) -> AsyncIterator[Peer]:
     """Connect and greet."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(greeting)
-    yield Peer(reader, writer)
-    writer.close()
+    try:
+        yield Peer(reader, writer)
+    finally:
+        writer.close()
 
 
 @contextlib.asynccontextmanager
@@ -170,6 +172,33 @@ async def test_a_peer_that_lets_its_answers_wait_for_too_long_is_ended() -> None
         assert farewell.code == ErrorCode.ENHANCE_YOUR_CALM
 
 
+async def test_what_nobody_reads_is_bounded_over_all_connections() -> None:
+    async def answer(request: bytes, _context: Any) -> bytes:
+        return request or bytes(100_000)
+
+    options = [("fastlane.max_unread_bytes", 1_000_000), ("grpc.keepalive_timeout_ms", 2_000)]
+    handler: Any = grpc.unary_unary_rpc_method_handler(answer)
+    async with (
+        serving(handler, options=options) as (server, port),
+        contextlib.AsyncExitStack() as s,
+    ):
+        peers = [await s.enter_async_context(peer_of(port, CLOSED)) for _ in range(20)]
+        for stream_id in (1, 3):
+            for peer in peers:
+                peer.writer.write(
+                    peer.headers(stream_id) + peer.data(stream_id, bytes(5), end=True)
+                )
+                peer.writer.write(frames.ping(bytes(8), ack=False))
+                await peer.until(FrameType.PING, 0)
+        engine = engine_of(server)
+        assert 800_000 < engine.unread <= 1_000_000
+        assert await call(f"127.0.0.1:{port}") == b"x", "small calls go on"
+        refused = await code_of(f"127.0.0.1:{port}", b"")
+        assert refused[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        await wait_until(lambda: not engine.unread, description="who reads nothing is ended")
+        assert len(await call(f"127.0.0.1:{port}", b"")) == 100_000
+
+
 # -- streams that wait -------------------------------------------------------------------------------
 
 
@@ -202,6 +231,44 @@ async def test_streams_that_wait_do_not_lock_callers_out() -> None:
         engine = engine_of(server)
         await wait_until(lambda: engine.streams == engine.calls == 0, description="all are over")
     await server.stop(None)
+
+
+async def test_a_stream_that_an_interceptor_puts_in_place_counts_among_the_streams() -> None:
+    gate = asyncio.Event()
+
+    async def watch(_request: bytes, _context: Any) -> AsyncIterator[bytes]:
+        yield b"first"
+        await gate.wait()
+
+    watching: Any = grpc.unary_stream_rpc_method_handler(watch)
+
+    class Instead(aio.ServerInterceptor):
+        """Answers calls that say so with a stream."""
+
+        async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+            """Look at the metadata."""
+            if ("watch", "me") in tuple(handler_call_details.invocation_metadata):
+                return watching
+            return await continuation(handler_call_details)
+
+    handler: Any = grpc.unary_unary_rpc_method_handler(echo)
+    arguments = {"interceptors": [Instead()], "maximum_concurrent_rpcs": 2}
+    async with serving(handler, **arguments) as (server, port):
+        channel: Any
+        async with channel_to(port) as channel:
+            method = channel.unary_stream(PATH)
+            watchers = [method(b"", metadata=(("watch", "me"),)) for _ in range(2)]
+            for one in watchers:
+                assert await one.read() == b"first"
+            assert await channel.unary_unary(PATH)(b"x", timeout=5) == b"x"
+            with pytest.raises(aio.AioRpcError, match="Concurrent RPC limit exceeded"):
+                await method(b"", metadata=(("watch", "me"),)).read()
+            assert await channel.unary_unary(PATH)(b"y", timeout=5) == b"y"
+            gate.set()
+            for one in watchers:
+                assert await one.read() == aio.EOF
+            engine = engine_of(server)
+            await wait_until(lambda: engine.streams == engine.calls == 0, description="all over")
 
 
 # -- what gets no further ------------------------------------------------------------------------------

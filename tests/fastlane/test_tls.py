@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -10,7 +11,8 @@ from grpc import aio
 
 import fastlane
 from tests.fastlane import certificates
-from tests.fastlane.calls import PATH, add
+from tests.fastlane.calls import PATH, add, echo
+from tests.waiting import wait_until
 
 # -- TLS ------------------------------------------------------------------------------------------
 
@@ -65,3 +67,37 @@ async def test_mutual_tls_knows_its_caller_and_refuses_strangers(
 def test_credentials_that_cannot_be_read_say_what_to_use() -> None:
     with pytest.raises(TypeError, match=r"fastlane\.ssl_server_credentials"):
         fastlane.server().add_secure_port("127.0.0.1:0", object())
+
+
+async def test_one_too_many_is_refused_over_tls_too(made: certificates.Certificates) -> None:
+    server = fastlane.server(options=[("fastlane.max_connections", 1)])
+    add(server, grpc.unary_unary_rpc_method_handler(echo))
+    port = server.add_secure_port("localhost:0", fastlane.ssl_server_credentials([made.server]))
+    await server.start()
+    credentials = grpc.ssl_channel_credentials(made.authority)
+    channel: Any
+    async with aio.secure_channel(f"localhost:{port}", credentials) as channel:
+        assert await channel.unary_unary(PATH)(b"x", timeout=10) == b"x"
+        with pytest.raises(aio.AioRpcError) as caught:
+            await secure_call(port, credentials)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert await channel.unary_unary(PATH)(b"y", timeout=10) == b"y", "who is in stays in"
+    await server.stop(None)
+
+
+async def test_a_handshake_that_does_not_come_makes_room_again(
+    made: certificates.Certificates,
+) -> None:
+    options = [("fastlane.max_connections", 1), ("grpc.keepalive_timeout_ms", 200)]
+    server = fastlane.server(options=options)
+    add(server, grpc.unary_unary_rpc_method_handler(echo))
+    port = server.add_secure_port("127.0.0.1:0", fastlane.ssl_server_credentials([made.server]))
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    assert await asyncio.wait_for(reader.read(), 10) == b"", "nothing was said, and it is closed"
+    writer.close()
+    door = server._engine.door  # type: ignore[union-attr]
+    await wait_until(lambda: not door.inside, description="the place is free")
+    credentials = grpc.ssl_channel_credentials(made.authority)
+    assert await secure_call(port, credentials) == b"x"
+    await server.stop(None)

@@ -76,8 +76,14 @@ class Rig:
         monkeypatch.setattr(turns, "perf_counter", self.clock)
         self.loop = Loop()
         self.is_behind = False
+        self.turn = 0
         self.story: list[str] = []
         self.turns = Turns(self.loop, self, seconds=1.0)  # type: ignore[arg-type]
+
+    def end_turn(self) -> None:
+        """End one turn of the loop and run what the next begins with, as the crew does."""
+        self.turn += 1
+        self.loop.turn()
 
     def reader(self, name: str, *, slices: int = 1, cost: float = 0.0) -> Reader:
         """Return a connection that stands in no line."""
@@ -93,8 +99,30 @@ def test_all_connections_share_the_time_of_a_turn(rig: Rig) -> None:
     assert rig.turns.has_time()
     rig.clock.now += 1.0
     assert not rig.turns.has_time()
-    rig.loop.turn()
+    rig.end_turn()
     assert rig.turns.has_time(), "a new turn"
+
+
+def test_serving_takes_from_the_time_of_its_turn(rig: Rig) -> None:
+    rig.turns.stand(rig.reader("a", slices=2, cost=1.0))
+    rig.end_turn()
+    assert not rig.turns.has_time()
+    rig.end_turn()
+    assert not rig.turns.has_time()
+
+
+def test_nobody_is_woken_for_a_turn_in_which_all_was_read(rig: Rig) -> None:
+    assert rig.turns.has_time()
+    assert not rig.loop.soon
+
+
+def test_reading_in_a_turn_of_which_the_crew_knows_nothing_waits_in_line(rig: Rig) -> None:
+    assert rig.turns.has_time()
+    rig.clock.now += 1.0
+    assert not rig.turns.has_time()
+    rig.turns.stand(rig.reader("a"))
+    rig.loop.turn()
+    assert rig.story == ["a"]
 
 
 def test_a_turn_serves_no_longer_than_it_may(rig: Rig) -> None:
