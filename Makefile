@@ -68,7 +68,7 @@ lint: $(READY)
 	@$(BIN)/python -m pytest -q tests/house
 
 bench: $(READY)
-	@status=0; for bench in transport http ratelimit; do \
+	@status=0; for bench in transport http ratelimit shapes keys memory connections reload accuracy leases; do \
 	  echo "bench.$$bench"; $(BIN)/python -m bench.$$bench || status=1; echo; done; exit $$status
 
 protos: $(READY)

@@ -63,7 +63,7 @@ class CounterKeys:
             for key, value in entries:
                 if key == self._shard_by:
                     shard = blake2b(self._domain + _part(value), digest_size=_DIGEST_BYTES)
-                    tail = self._tail.replace("}:", f"}}:{digest}:", 1)
+                    tail = f"}}:{digest}{self._tail.removeprefix('}')}"
                     return f"{self._head}{shard.hexdigest()}{tail}".encode()
         return f"{self._head}{digest}{self._tail}".encode()
 

@@ -15,6 +15,9 @@ from tests.servers import needed_program
     ("bench", "arguments", "figures"),
     [
         ("ratelimit", ["--rounds", "1"], ["256 in flight, decisions/s", "batched : redis-py"]),
+        ("keys", ["--rounds", "1"], ["1,000,000 clients over 1,000"]),
+        ("shapes", ["--rounds", "1"], ["10 descriptors over one", "1,000 rules over 10"]),
+        ("accuracy", ["--calls", "8000"], ["token_bucket: 5,000 of 8,000 calls passed"]),
         ("transport", [], ["drop-in over grpc.aio, calls a core", "stream messages a core"]),
     ],
 )

@@ -104,3 +104,15 @@ def test_a_key_is_short_and_printable_whatever_the_value(value: str) -> None:
     key = bucket_key("", "d", (("k", value),), MINUTE)
     assert len(key) < 64
     assert key.decode("ascii").isprintable()
+
+
+@given(
+    before=st.lists(st.tuples(st.text(), st.text()), max_size=3).map(tuple),
+    key=st.text(),
+    value=st.text(),
+)
+def test_keys_of_a_series_are_those_of_its_requests(before: Entries, key: str, value: str) -> None:
+    keys = CounterKeys("p:", "d", MINUTE, ordinal=2)
+    told = value.encode()
+    series = keys.begin(before, key, len(told))
+    assert series.of(told) == series.of(told) == keys.of((*before, (key, value)))

@@ -125,6 +125,21 @@ async def test_no_hit_is_lost_when_many_different_requests_come() -> None:
     assert tally(limiter, "d.user").total_hits == 3 * books.MAX_WAITING
 
 
+async def test_where_many_come_that_are_not_kept_a_sample_stands_for_them() -> None:
+    clock = ManualClock()
+    limiter = make_limiter(RULES, Store(), clock=clock)
+    limiter.books.bring_up()
+    for _ in range(books.MAX_WAITING + 100 * books.SAMPLE):
+        await ask(limiter, ("user", "often"))
+    assert len(limiter.books._waiting) < books.MAX_WAITING
+    clock.seconds += 1
+    (hottest, *_), seconds = limiter.books.hottest(1, "d")
+    hits = books.MAX_WAITING + 100 * books.SAMPLE
+    assert hottest.hits_per_second * seconds == pytest.approx(hits, rel=0.05)
+    assert tally(limiter, "d.user").total_hits == hits
+    assert tally(limiter, "d.user").over_limit == hits - 10
+
+
 async def test_what_callers_send_by_the_megabyte_is_neither_kept_nor_told_whole() -> None:
     limiter = make_limiter(RULES, Store())
     huge = "x" * 2**20

@@ -48,7 +48,7 @@ def test_clients_that_come_once_push_nobody_out() -> None:
     assert make.made.count(b"regular") == 2
 
 
-def test_the_memo_is_bounded_and_keeps_what_is_used() -> None:
+async def test_the_memo_is_bounded_and_keeps_what_is_used() -> None:
     make, present = Maker(), edition()
     memo = Memo(make)
     memo.MAX_KEPT = 10
@@ -65,3 +65,18 @@ def test_a_huge_request_takes_no_room_in_the_memo() -> None:
     for _ in range(3):
         memo.asked(edition(), b"x" * 5000)
     assert not memo._young
+
+
+async def test_the_memo_is_bounded_by_what_it_holds_as_well() -> None:
+    memo, present = Memo(Maker()), edition()
+    memo.MAX_KEPT_BYTES = 100_000
+    for number in range(1000):
+        for _ in range(2):
+            memo.asked(present, b"%04d" % number + b"x" * 996)
+    assert len(memo._young) + len(memo._old) <= 2 * 101
+
+
+def test_what_is_kept_is_known_to_serve_more_calls() -> None:
+    memo, present = Memo(Maker()), edition()
+    assert not memo.asked(present, b"a").kept
+    assert memo.asked(present, b"a").kept
