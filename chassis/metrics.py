@@ -11,6 +11,7 @@ registry, so two services (or two tests) in one process do not share numbers.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -56,6 +57,7 @@ class Metrics:
         )
         self._meter = provider.get_meter("sluice", build.version)
         self._names: set[str] = set()
+        self._before: list[Callable[[], None]] = []
 
     def observe_counter(
         self, name: str, description: str, unit: str = "", *, read: Callable[[], Reading]
@@ -81,12 +83,39 @@ class Metrics:
         """Expose what a collector of prometheus_client's own has, under its own names."""
         self._registry.register(collector)
 
+    def prepare(self, ready: Callable[[], None]) -> None:
+        """Have `ready` called, in the event loop, before everything is read."""
+        self._before.append(ready)
+
     def render(self) -> bytes:
         """Read everything now and return it in Prometheus's text format."""
+        self._make_ready()
         return generate_latest(self._registry)
+
+    async def rendered(self) -> bytes:
+        """Return what `render` does, in a thread.
+
+        Ten thousand series take half a second, and calls must go on meanwhile. What is read is
+        plain numbers: the worst that may be seen is one that was counted a moment later.
+        """
+        self._make_ready()
+        return await asyncio.to_thread(generate_latest, self._registry)
 
     def numbers(self) -> dict[str, float]:
         """Read everything now and return it by name and labels, as Prometheus writes them."""
+        self._make_ready()
+        return self._numbers()
+
+    async def numbered(self) -> dict[str, float]:
+        """Return what `numbers` does, in a thread, as `rendered` does."""
+        self._make_ready()
+        return await asyncio.to_thread(self._numbers)
+
+    def _make_ready(self) -> None:
+        for ready in self._before:
+            ready()
+
+    def _numbers(self) -> dict[str, float]:
         return {
             _name(sample): sample.value
             for family in self._registry.collect()

@@ -58,7 +58,7 @@ def metrics_routes(path: str, metrics: Metrics) -> dict[str, Route]:
     """Make the one route of a port that only Prometheus reads."""
 
     async def answer(_: Request) -> Answer:
-        return Answer(content_type=CONTENT_TYPE, body=metrics.render())
+        return Answer(content_type=CONTENT_TYPE, body=await metrics.rendered())
 
     return {path: Route(handler=answer, doc="metrics in Prometheus's text format")}
 
@@ -78,11 +78,11 @@ class _Pages:
     async def readyz(self, _: Request) -> Answer:
         verdicts = self._health.verdicts()
         ready = all(verdict.ok for verdict in verdicts.values())
-        checks = {name: dataclasses.asdict(verdict) for name, verdict in verdicts.items()}
+        checks = {name: {"ok": said.ok, "detail": said.detail} for name, said in verdicts.items()}
         return Answer.json({"ready": ready, "checks": checks}, status=200 if ready else 503)
 
     async def stats(self, _: Request) -> Answer:
-        return Answer.json(dict(sorted(self._metrics.numbers().items())))
+        return Answer.json(dict(sorted((await self._metrics.numbered()).items())))
 
     async def configz(self, _: Request) -> Answer:
         return Answer.json(masked(self._settings))

@@ -139,14 +139,16 @@ class GrpcServer:
         metrics.observe_counter(
             "grpc_calls",
             "Calls that reached a handler, by method.",
-            read=lambda: [(count, {"method": method}) for method, count in counts.calls.items()],
+            read=lambda: [
+                (count, {"method": method}) for method, count in dict(counts.calls).items()
+            ],
         )
         metrics.observe_counter(
             "grpc_failures",
             "Calls that ended with an error status, by method and code.",
             read=lambda: [
                 (count, {"method": method, "code": code})
-                for (method, code), count in counts.failures.items()
+                for (method, code), count in dict(counts.failures).items()
             ],
         )
 

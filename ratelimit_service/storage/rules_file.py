@@ -279,7 +279,8 @@ class _Finder:
                     return
                 if entry.name.startswith(self._hidden):
                     continue
-                if entry.is_file():
+                # A link to nowhere is a rule file that is missing: it is told when it is read.
+                if entry.is_file() or (entry.is_symlink() and not entry.exists()):
                     self._files_left -= 1
                     yield entry
                 elif entry.is_dir() and not entry.is_symlink() and folders_left:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prometheus_client.metrics_core import CounterMetricFamily
+
 from chassis.latency import LatencyHistogram
 from ratelimit_service.core.tally import NUMBERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from chassis.latency import Latency
     from chassis.metrics import Metrics
@@ -38,6 +40,7 @@ def observe(metrics: Metrics, books: Books, latency: Latency) -> None:
         )
     )
     counts = books.counts
+    metrics.prepare(books.bring_up)
     metrics.observe_counter(
         "ratelimit_decisions",
         "Requests decided, by verdict.",
@@ -66,16 +69,25 @@ def observe(metrics: Metrics, books: Books, latency: Latency) -> None:
         "Requests that SHADOW_MODE let pass.",
         read=lambda: counts.global_shadow_mode,
     )
-    for number in NUMBERS:
-        metrics.observe_counter(
-            f"ratelimit_rule_{number}", _OF_A_RULE[number], read=_by_rule(books, number)
-        )
+    metrics.add(_Rules(books))
 
 
-def _by_rule(books: Books, number: str) -> Callable[[], Iterator[tuple[int, dict[str, str]]]]:
-    def read() -> Iterator[tuple[int, dict[str, str]]]:
-        books.bring_up()
-        for key, tally in books.tallies.by_key.items():
-            yield getattr(tally, number), {"rule": key}
+class _Rules:
+    """The tallies as a collector of prometheus_client's.
 
-    return read
+    Not as OpenTelemetry's instruments: those keep 2,000 series apart and take the rest for one.
+    """
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield the five numbers of every rule, as they were when the books were brought up."""
+        tallies = list(self._books.tallies.by_key.items())
+        for number in NUMBERS:
+            family = CounterMetricFamily(
+                f"sluice_ratelimit_rule_{number}", _OF_A_RULE[number], labels=["rule"]
+            )
+            for key, tally in tallies:
+                family.add_metric([key], getattr(tally, number))
+            yield family

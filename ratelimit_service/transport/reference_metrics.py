@@ -32,7 +32,6 @@ class ReferenceMetrics:
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now."""
-        self._books.bring_up()
         yield from self._rules()
         counts = self._books.counts
         success, error = self._loads()
@@ -55,7 +54,7 @@ class ReferenceMetrics:
     def _rules(self) -> Iterator[Metric]:
         for number in NUMBERS:
             sums: Counter[tuple[tuple[str, str], ...]] = Counter()
-            for key, tally in self._books.tallies.by_key.items():
+            for key, tally in list(self._books.tallies.by_key.items()):
                 sums[_labels(key)] += getattr(tally, number)
             yield _metric(_RULE + number, [(dict(labels), value) for labels, value in sums.items()])
 

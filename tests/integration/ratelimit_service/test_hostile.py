@@ -11,7 +11,7 @@ import json
 import random
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import pytest
@@ -155,7 +155,7 @@ REFUSED: dict[str, tuple[bytes, grpc.StatusCode, str]] = {
 @pytest.mark.parametrize("case", REFUSED)
 async def test_a_bad_request_is_told_and_writes_nothing(service: Admin, case: str) -> None:
     message, code, words = REFUSED[case]
-    call = service.limiter.channel.unary_unary(METHOD)
+    call: Any = service.limiter.channel.unary_unary(METHOD)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call(message, timeout=10)
     assert caught.value.code() is code
@@ -170,7 +170,7 @@ async def test_an_override_of_no_unit_is_refused_and_kills_nobody(
 ) -> None:
     asked = request(("bucket", "a", 1))
     asked.descriptors[0].limit.requests_per_unit = 5
-    asked.descriptors[0].limit.unit = unit  # type: ignore[assignment]  any number travels
+    asked.descriptors[0].limit.unit = cast("Any", unit)  # any number travels
     with pytest.raises(grpc.aio.AioRpcError, match="invalid rate limit unit"):
         await service.limiter.stub.ShouldRateLimit(asked, timeout=10)
     assert not service.written()
@@ -188,7 +188,7 @@ async def test_any_text_has_a_counter_of_its_own_under_a_short_key(
     assert await left(service, "bucket", value + "\0") == 10
     (key,) = service.written()
     assert len(key) < 100
-    assert service.store.memory_usage(key) <= 200
+    assert (service.store.memory_usage(key) or 0) <= 200
 
 
 def body(**fields: object) -> bytes:
@@ -248,9 +248,7 @@ async def test_more_hits_than_a_limit_holds_are_over_and_cost_nothing(
 
 
 @pytest.mark.parametrize("hits", HUGE)
-async def test_debt_ends_at_one_capacity_however_much_is_charged(
-    service: Admin, hits: int
-) -> None:
+async def test_debt_ends_at_one_capacity_however_much_is_charged(service: Admin, hits: int) -> None:
     for key in ("postpaid", "quota"):
         for _ in range(2):
             answer = await ask(service, (key, "a", hits))
@@ -357,10 +355,13 @@ async def _wait_and_ask(service: Admin, draw: random.Random, client: str) -> Non
         if answer.overall_code == OK:
             continue
         refusals += 1
-        until = time.monotonic() + _wait(answer)
-        await wait_until(lambda until=until: time.monotonic() >= until, description="the wait")
+        await _until(time.monotonic() + _wait(answer))
         again = await ask(service, *asked)
         assert again.overall_code == OK, f"{asked}: told {answer}, then {again}"
+
+
+async def _until(moment: float) -> None:
+    await wait_until(lambda: time.monotonic() >= moment, description="the wait is over")
 
 
 def _wait(answer: RateLimitResponse) -> float:

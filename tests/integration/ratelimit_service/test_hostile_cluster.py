@@ -88,9 +88,7 @@ async def test_a_crowd_never_gets_more_and_balances_say_what_it_got(limiter: Lim
         return asyncio.create_task(limiter.ask(*pair, hits=20))
 
     answers = await asyncio.gather(*[ask(index) for index in range(60)])
-    passed = Counter(
-        index % 3 for index, answer in enumerate(answers) if answer.overall_code == OK
-    )
+    passed = Counter(index % 3 for index, answer in enumerate(answers) if answer.overall_code == OK)
     assert all(passed[index] <= 2 for index in range(3)), "50 a day are two times 20"
 
     async def tallies() -> bool:
@@ -114,7 +112,7 @@ async def test_with_a_node_gone_the_others_decide_and_nothing_of_a_failed_call_i
             await limiter.ask(*[{"client": one} for one in CLIENTS], timeout=2)
             pytest.fail("it passed without a node")
         failed += 1
-    codes = Counter()
+    codes: Counter[object] = Counter()
     kept = []
     for one in CLIENTS:
         try:

@@ -196,3 +196,19 @@ async def test_sighup_reads_the_rules_and_ends_nothing(limiter: Limiter) -> None
         lambda: limiter.said().count("rules reloaded") > loads, description="they are read again"
     )
     assert await limit_of(limiter) == 1
+
+
+async def test_a_link_to_nowhere_is_told_and_keeps_the_rules(
+    tmp_path: Path, valkey: Server
+) -> None:
+    with running(tmp_path, valkey.url) as limiter:
+        await limiter.ready()
+        path = limiter.rules / "shop.yaml"
+        (limiter.rules / "..gone").symlink_to("..not there")
+        (limiter.rules / "..gone").rename(path)
+        await wait_until(
+            lambda: "reloaded" in limiter.said(), timeout=10, description="the change is noticed"
+        )
+        answer = await limiter.ask({"hourly": "x"})
+        await limiter.channel.close()
+        assert answer.statuses[0].current_limit.requests_per_unit == 3

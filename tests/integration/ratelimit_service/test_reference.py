@@ -1,9 +1,9 @@
 """RATELIMIT_MODE=reference against the real envoyproxy/ratelimit: the same rules, the same requests.
 
-Runs where RLS_REFERENCE names a built envoyproxy/ratelimit; RLS_SEED repeats what failed, and
-RLS_CONFIGS names a directory of rule files to try too. Left out is what differs on purpose (see
-docs/rules.md): keys and values whose joined text is ambiguous, negative hits, and overrides of no
-unit, of which the reference dies.
+Runs where RLS_REFERENCE names a built envoyproxy/ratelimit; RLS_SEED repeats what failed. Left out
+is what differs on purpose (see docs/rules.md): keys and values whose joined text is ambiguous,
+negative hits, overrides of no unit, of which the reference dies, and metadata where the reference
+loses them (renamed metrics) or has none (unlimited and replaced limits).
 """
 
 from __future__ import annotations
@@ -173,21 +173,23 @@ class Draw:
         if "*" in value and self.chance(0.5):
             yield f"{pad}  share_threshold: true\n"
         if self.chance(0.8):
-            yield f"{pad}  rate_limit: {{{', '.join(self.limit())}}}\n"
-            if self.has_metadata and self.chance(0.5):
+            has_metadata = self.has_metadata and self.chance(0.5)
+            yield f"{pad}  rate_limit: {{{', '.join(self.limit(plain=has_metadata))}}}\n"
+            if has_metadata:
                 yield f"{pad}  metadata: {{{key}: {{deep: [1, two, true]}}, {key}{depth}: 1.5}}\n"
         if depth < 2 and self.chance(0.5):
             yield f"{pad}  descriptors:\n"
             yield from self.level(depth + 1)
 
-    def limit(self) -> Iterator[str]:
-        name = self.random.choice(NAMES) if self.chance(0.4) else ""
+    def limit(self, *, plain: bool) -> Iterator[str]:
+        """Yield the words of a limit; a `plain` one counts and is never replaced."""
+        name = self.random.choice(NAMES) if self.chance(0.4) and not plain else ""
         if name:
             yield f"name: {name}"
         others = [one for one in NAMES if one != name]
         if self.chance(0.15):
             yield f"replaces: [{{name: {self.random.choice(others)}}}]"
-        if self.chance(0.1):
+        if self.chance(0.1) and not plain:
             yield "unlimited: true"
             return
         yield f"unit: {self.random.choice(UNITS)}"
