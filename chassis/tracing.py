@@ -207,7 +207,7 @@ class Tracing:
 
         def take(call: Any, failures: Failures) -> None:
             # The fields as they came: `metadata` would be decoded for every call.
-            span = self.begin(path, call.plan.head.fields)
+            span = self.begin(path, call.plan.fields)
             if span is None:
                 handler(call, failures)
                 return

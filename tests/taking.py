@@ -25,7 +25,7 @@ def take(
     def done(met: Sequence[int], error: BaseException | None) -> None:
         assert not future.done(), "answered twice"
         if error is None:
-            future.set_result(list(met))
+            future.set_result(list(met) if type(met) is tuple else met)
         else:
             future.set_exception(error)
 

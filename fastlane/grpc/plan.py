@@ -33,11 +33,11 @@ class Plan:
     """How to serve one kind of request."""
 
     __slots__ = (
-        "_fields",
         "_metadata",
         "accepts",
         "direct",
         "encoding",
+        "fields",
         "hides_body",
         "http_refusal",
         "is_plain",
@@ -60,7 +60,7 @@ class Plan:
         self.route: Route | None = None
         # Not the head, which holds the plan: whoever sends a new one with each call would leave a
         # cycle with each call.
-        self._fields = head.fields
+        self.fields = head.fields
         self._metadata: Metadata | None = None
         self.timeout: float | None = None
         """Seconds."""
@@ -81,7 +81,7 @@ class Plan:
     def metadata(self) -> Metadata:
         """The caller's metadata, read when first asked for: most handlers never do."""
         if self._metadata is None:
-            self._metadata = from_fields(self._fields)
+            self._metadata = from_fields(self.fields)
         return self._metadata
 
     @property

@@ -238,7 +238,7 @@ async def test_calls_beyond_the_limit_are_refused_at_once() -> None:
         hanging = [method(b"hang") for _ in range(2)]
         for call in hanging:
             assert await call.read() == b"first"
-        error = await rig.failure("unary_unary", b"one more")
+        error = await rig.failure("unary_stream", b"one more")
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         for call in hanging:
             call.cancel()
