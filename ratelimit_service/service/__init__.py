@@ -4,6 +4,7 @@ ports.py     what is needed of the outside, as protocols
 limiter.py   may this request pass?
 asked.py     a planned request, and what is counted of it
 books.py     what rules have decided and which keys are hot, gathered from the requests
+awaiting.py  a callback's answer as something to await
 absence.py   the times during which the store decides nothing
 operator.py  why, how much is left, and changes by hand
 quotas.py    Envoys that limit by themselves, with blocks of tokens from here; pool.py: one bucket's

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from ratelimit_service.core.planner import Planner
 from ratelimit_service.core.replica import part_of
 from ratelimit_service.service.absence import Absence
 from ratelimit_service.service.asked import Asked, Edition, Series
+from ratelimit_service.service.awaiting import awaited
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,18 +123,10 @@ class Limiter:
 
     async def check(self, asked: Asked, timeout_seconds: float | None) -> Verdict:
         """Decide, for those who await."""
-        future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-
-        def answer(verdict: Verdict | None, error: BaseException | None) -> None:
-            if future.done():
-                return  # the caller went away
-            if verdict is not None:
-                future.set_result(verdict)
-            else:
-                future.set_exception(error or RuntimeError("neither verdict nor error"))
-
-        self.decide(asked, timeout_seconds, answer)
-        return await future
+        verdict: Verdict | None = await awaited(partial(self.decide, asked, timeout_seconds))
+        if verdict is None:
+            raise RuntimeError("neither verdict nor error")
+        return verdict
 
     def _without_store(self, asked: Asked, error: BaseException, answer: Answer) -> None:
         """Answer as the rules say for the time that the store is away."""

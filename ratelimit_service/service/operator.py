@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from chassis.errors import FailedPrecondition, NotFound
@@ -14,6 +14,7 @@ from ratelimit_service.core.limit import Algorithm
 from ratelimit_service.core.match import step
 from ratelimit_service.core.plan import Charged, Plan
 from ratelimit_service.core.verdict import Status
+from ratelimit_service.service.awaiting import awaited
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -218,18 +219,7 @@ class Operator:
         return met[: charge.meter.width]
 
     async def _take(self, charges: Sequence[Charge]) -> Sequence[int]:
-        future: asyncio.Future[Sequence[int]] = asyncio.get_running_loop().create_future()
-
-        def done(met: Sequence[int], error: BaseException | None) -> None:
-            if future.done():
-                return  # the caller went away
-            if error is None:
-                future.set_result(met)
-            else:
-                future.set_exception(error)
-
-        self._store.take(charges, None, done)
-        return await future
+        return await awaited(partial(self._store.take, charges, None))
 
 
 def label_of(rule: Rule, number: int) -> str:
